@@ -1,0 +1,30 @@
+//! The plain types of idsync, and the two ports that its crates meet at.
+//!
+//! Nothing here does anything: no SQL, no HTTP, no wasmtime, no clock but as a trait. The ports are [`Provider`], what
+//! a provider plugin can do, and [`Staging`], where a run puts what it reads.
+
+mod clock;
+mod description;
+mod directory;
+mod event;
+mod failure;
+mod id;
+mod provider;
+mod row;
+mod run;
+mod settings;
+mod staging;
+mod verification;
+
+pub use clock::{Clock, SystemClock, UnixMillis};
+pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingSpec};
+pub use directory::{DirectoryState, DisabledReason};
+pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
+pub use failure::{ErrorKind, Failure};
+pub use id::{DirectoryId, ExternalId, InvalidId, RunId, TenantName};
+pub use provider::{CallContext, Provider, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
+pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
+pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};
+pub use settings::{Normalized, SettingProblem, Settings};
+pub use staging::{MembersVerdict, PagePart, Staging, StagingError};
+pub use verification::{Check, CheckOutcome, Verification};

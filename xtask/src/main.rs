@@ -1,0 +1,2 @@
+//! (subject)
+fn main() {}

@@ -146,7 +146,11 @@ mod tests {
 
     #[test]
     fn runs_4_1_holds_when_more_than_a_fifth_and_at_least_ten_would_go() {
-        assert_eq!(rules(&users(20, 100)), [], "exactly a fifth is no more than a fifth");
+        assert_eq!(
+            rules(&users(20, 100)),
+            [],
+            "exactly a fifth is no more than a fifth"
+        );
         assert_eq!(rules(&users(21, 100)), [HoldRule::Share]);
         assert_eq!(rules(&users(9, 20)), [], "nine are too few to hold for");
         assert_eq!(rules(&users(10, 20)), [HoldRule::Share]);
@@ -203,7 +207,11 @@ mod tests {
 
     #[test]
     fn runs_4_2_does_not_count_memberships_again_that_go_with_their_user() {
-        assert_eq!(rules(&memberships(100, 100, 100)), [], "all of them go with their users");
+        assert_eq!(
+            rules(&memberships(100, 100, 100)),
+            [],
+            "all of them go with their users"
+        );
         assert_eq!(rules(&memberships(100, 91, 200)), []);
         assert_eq!(rules(&memberships(100, 50, 200)), [HoldRule::Share]);
     }
@@ -211,7 +219,11 @@ mod tests {
     #[test]
     fn runs_4_2_all_memberships_of_those_who_stay_are_all() {
         assert_eq!(rules(&memberships(9, 1, 9)), [HoldRule::All]);
-        assert_eq!(rules(&memberships(9, 8, 9)), [], "one that is left is not all of two");
+        assert_eq!(
+            rules(&memberships(9, 8, 9)),
+            [],
+            "one that is left is not all of two"
+        );
     }
 
     #[test]

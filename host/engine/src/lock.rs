@@ -63,6 +63,16 @@ impl DirectoryLock {
             Err(TryLockError::Error(source)) => Err(LockError::File { path, source }),
         }
     }
+
+    /// Deletes the lock file of a directory that was removed. Its id is never used again, so nobody will want it; a
+    /// file that stays does no harm.
+    pub(crate) fn forget(folder: &Path, directory: &DirectoryId) {
+        if let Err(error) = std::fs::remove_file(folder.join(directory.as_str()))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%directory, %error, "the lock file of a removed directory stays");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use idsync_model::{
     CallContext, Check, CheckOutcome, Description, Entity, ExternalId, Failure, Group, MembersVerdict,
-    MembersVersion, Mode, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError,
-    SyncEnd, SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
+    MembersVersion, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError, SyncEnd,
+    SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
 };
 
 use crate::clock::TestClock;
@@ -152,10 +152,6 @@ impl OrgProvider {
         std::mem::take(&mut *self.fetched.lock().unwrap())
     }
 
-    pub fn last_mode(&self) -> Mode {
-        self.requests.lock().unwrap().last().expect("a sync").mode
-    }
-
     async fn read(&self, staging: Arc<dyn Staging>) -> Result<(), StagingError> {
         let org = self.org.lock().unwrap().clone();
         let users: Vec<User> = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
@@ -186,7 +182,9 @@ impl OrgProvider {
     ) -> Result<(), StagingError> {
         let members: Vec<ExternalId> = org.groups[group.as_str()].members.iter().map(|m| id(m)).collect();
         self.fetched.lock().unwrap().push(group.as_str().to_owned());
-        while put_all_members(staging, group, &members, self.clock.time()).await? == MembersVerdict::ReadAgain {}
+        while put_all_members(staging, group, &members, self.clock.time()).await? == MembersVerdict::ReadAgain
+        {
+        }
         Ok(())
     }
 }
@@ -252,6 +250,18 @@ pub fn refused(error: &StagingError) -> Failure {
         StagingError::Contract(_) | StagingError::TooManyRows { .. } => idsync_model::ErrorKind::Plugin,
     };
     Failure::new(kind, "staging", error.to_string(), "")
+}
+
+/// Puts all of an org but the members of its groups.
+pub async fn put_without_members(org: &Org, staging: &dyn Staging) -> Result<Vec<bool>, Failure> {
+    let users = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
+    let groups = org
+        .groups
+        .iter()
+        .map(|(id, group)| group_row(id, group))
+        .collect();
+    staging.put_users(users).await.map_err(|e| refused(&e))?;
+    staging.put_groups(groups).await.map_err(|e| refused(&e))
 }
 
 #[async_trait]

@@ -1,15 +1,20 @@
 //! How runs end: cancelled, too late, broken off, beside another one, after a dead one.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use idsync_engine::lock::{DirectoryLock, LockError};
-use idsync_engine::{EngineError, RunOrder, remove};
-use idsync_model::{DirectoryState, ErrorKind, Failure, Mode, Outcome, RunEvent, RunId, Trigger};
-use idsync_store::NewRun;
+use idsync_engine::{EngineError, RunOrder, RunSignals, Sync, remove};
+use idsync_model::{
+    DirectoryId, DirectoryState, DisabledReason, ErrorKind, EventSink, Failure, Mode, Outcome, RunEvent,
+    RunId, RunReport, TenantName, Trigger,
+};
+use idsync_store::{NewRun, Store};
 use tokio::sync::Notify;
 
-use crate::org::Org;
+use crate::org::{Org, refused, user_row};
 use crate::world::{World, at_start, org_in_one_group};
 
 #[tokio::test]
@@ -221,7 +226,7 @@ async fn a_directory_that_is_disabled_while_it_is_read_is_not_changed_any_more()
     world.provider.does(move |_, _| {
         let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
         async move {
-            let reason = Some(idsync_model::DisabledReason::Person);
+            let reason = Some(DisabledReason::Person);
             store
                 .set_state(&tenant, &directory, DirectoryState::Disabled, reason)
                 .await
@@ -238,6 +243,99 @@ async fn a_directory_that_is_disabled_while_it_is_read_is_not_changed_any_more()
         Outcome::Succeeded,
         "a disabled one is synced by hand"
     );
+}
+
+/// Disables the directory and enables it again: what was planned before is stale.
+async fn move_on(store: &dyn Store, tenant: &TenantName, directory: &DirectoryId) {
+    for (state, reason) in [
+        (DirectoryState::Disabled, Some(DisabledReason::Person)),
+        (DirectoryState::Active, None),
+    ] {
+        store.set_state(tenant, directory, state, reason).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn runs_5_3_a_run_whose_directory_moved_on_while_it_read_plans_at_the_present_generation() {
+    let world = World::synced(Org::of(3)).await;
+    world.provider.change(|org| org.add_user("new"));
+    let users: Vec<_> = {
+        let org = world.provider.org.lock().unwrap();
+        org.users.iter().map(|(id, user)| user_row(id, user)).collect()
+    };
+    let (store, tenant, directory) = (world.store.clone(), world.tenant.clone(), world.directory.clone());
+    world.provider.does(move |staging, _| {
+        let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
+        let users = users.clone();
+        async move {
+            move_on(&*store, &tenant, &directory).await;
+            staging.put_users(users).await.map_err(|e| refused(&e))
+        }
+    });
+    let report = world.sync().await;
+    assert_eq!((report.outcome, report.users.created), (Outcome::Succeeded, 1));
+    world.assert_equals_org().await;
+}
+
+/// Moves the directory on when a run is about to apply, a number of times.
+struct MovesOn {
+    store: Arc<dyn Store>,
+    tenant: TenantName,
+    directory: DirectoryId,
+    times: AtomicUsize,
+}
+
+impl EventSink for MovesOn {
+    fn emit(&self, event: RunEvent) {
+        let is_apply = matches!(event, RunEvent::Progress { stage, .. } if stage == "apply");
+        let once_less = |times: usize| times.checked_sub(1);
+        if !is_apply || self.times.fetch_update(SeqCst, SeqCst, once_less).is_err() {
+            return;
+        }
+        // On a thread of its own, since a runtime's thread can't wait for another runtime.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(move_on(&*self.store, &self.tenant, &self.directory));
+            });
+        });
+    }
+}
+
+async fn run_while_it_moves_on(world: &World, times: usize) -> RunReport {
+    let signals = RunSignals {
+        cancel: world.cancel.clone(),
+        events: Arc::new(MovesOn {
+            store: world.store.clone(),
+            tenant: world.tenant.clone(),
+            directory: world.directory.clone(),
+            times: AtomicUsize::new(times),
+        }),
+    };
+    Sync::new(world.store.clone(), world.clock.clone(), world.locks())
+        .run(world.order(), world.provider.clone(), signals)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn runs_5_3_a_plan_that_went_stale_is_made_again_once() {
+    let world = World::synced(Org::of(3)).await;
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_while_it_moves_on(&world, 1).await;
+    assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
+    world.assert_equals_org().await;
+}
+
+#[tokio::test]
+async fn runs_5_3_a_plan_that_goes_stale_again_and_again_is_given_up() {
+    let world = World::synced(Org::of(3)).await;
+    let before = world.seen().await;
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_while_it_moves_on(&world, 2).await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(report.error.unwrap().kind, ErrorKind::Host);
+    assert_eq!(world.seen().await, before);
 }
 
 #[tokio::test]

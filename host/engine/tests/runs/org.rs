@@ -108,6 +108,8 @@ pub struct OrgProvider {
     pub fetched: Mutex<Vec<String>>,
     pub org_id: Mutex<Option<String>>,
     pub verdict: Mutex<CheckOutcome>,
+    /// How a read of the org ends, if not well.
+    pub end: Mutex<Option<Failure>>,
     clock: Arc<TestClock>,
 }
 
@@ -123,6 +125,7 @@ impl OrgProvider {
             fetched: Mutex::default(),
             org_id: Mutex::new(Some("org-1".to_owned())),
             verdict: Mutex::new(CheckOutcome::Passed),
+            end: Mutex::default(),
             clock,
         })
     }
@@ -308,7 +311,11 @@ impl Provider for OrgProvider {
         let act = self.act.lock().unwrap().clone();
         let done = match act {
             Some(act) => act(staging, context).await,
-            None => self.read(staging).await.map_err(|error| refused(&error)),
+            None => match (self.read(staging).await, self.end.lock().unwrap().clone()) {
+                (Err(error), _) => Err(refused(&error)),
+                (Ok(()), Some(failure)) => Err(failure),
+                (Ok(()), None) => Ok(()),
+            },
         };
         SyncEnd {
             usage: Usage {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use idsync_engine::RunOrder;
 use idsync_engine::guard::{DeleteLimit, DeleteLimits};
-use idsync_model::{Outcome, RunReport};
+use idsync_model::{ErrorKind, Failure, Outcome, RunReport};
 use proptest::prelude::*;
 
 use crate::org::{Org, OrgGroup, OrgUser};
@@ -26,6 +26,8 @@ struct Step {
     groups: Vec<Option<(u8, Vec<bool>)>>,
     minutes: u64,
     is_full: bool,
+    fails_first: bool,
+    is_planned_first: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,14 +35,18 @@ fn step() -> impl Strategy<Value = Step> {
         proptest::collection::vec(user(), 8),
         proptest::collection::vec(group(), 3),
         0..40_u64,
-        proptest::bool::weighted(0.2),
+        proptest::array::uniform3(proptest::bool::weighted(0.2)),
     )
-        .prop_map(|(users, groups, minutes, is_full)| Step {
-            users,
-            groups,
-            minutes,
-            is_full,
-        })
+        .prop_map(
+            |(users, groups, minutes, [is_full, fails_first, is_planned_first])| Step {
+                users,
+                groups,
+                minutes,
+                is_full,
+                fails_first,
+                is_planned_first,
+            },
+        )
 }
 
 /// Turns the org into the state of a step. As at a real provider, a group's version moves when its members do.
@@ -104,6 +110,16 @@ async fn sync(world: &World, full: bool) -> RunReport {
     world.run(order).await
 }
 
+/// A run that reads everything and fails then: readers see no difference.
+async fn fail(world: &World) {
+    let away = Failure::new(ErrorKind::Unavailable, "members", "the org is away", "");
+    *world.provider.end.lock().unwrap() = Some(away);
+    let before = world.seen().await;
+    assert_eq!(sync(world, false).await.outcome, Outcome::Failed);
+    assert_eq!(world.seen().await, before);
+    *world.provider.end.lock().unwrap() = None;
+}
+
 fn changes(report: &RunReport) -> u64 {
     [report.users, report.groups, report.memberships]
         .iter()
@@ -123,6 +139,14 @@ proptest! {
                 world.clock.advance(Duration::from_mins(step.minutes));
                 let now = world.clock.time();
                 world.provider.change(|org| become_state(org, step, now));
+                if step.fails_first {
+                    fail(&world).await;
+                }
+                if step.is_planned_first {
+                    let before = world.seen().await;
+                    world.dry_run().await;
+                    assert_eq!(world.seen().await, before);
+                }
                 let report = sync(&world, step.is_full).await;
                 assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
                 world.assert_equals_org().await;

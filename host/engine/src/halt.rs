@@ -4,6 +4,7 @@ use idsync_model::{ErrorKind, Failure};
 use idsync_store::{RunFacts, StoreError};
 
 use crate::staging::with_causes;
+use crate::text;
 
 /// Why a run stops before its end, and what is known of it by then.
 #[derive(Debug)]
@@ -22,18 +23,27 @@ impl Halt {
     }
 }
 
+/// What to do about the host's own faults.
 pub(crate) const HOST_HINT: &str =
     "Look at the disk of the data directory and at idsync's log, then sync again.";
+/// What to do about a plugin's faults.
 pub(crate) const PLUGIN_HINT: &str =
     "This is a fault of the plugin: tell its author, with the log of the run.";
 
+/// A failure of the store: the host's, unless the directory is gone.
 pub(crate) fn store_failure(stage: &str, error: &StoreError) -> Failure {
     match error {
         StoreError::UnknownDirectory { .. } | StoreError::RunEnded { .. } => removed(),
-        other => Failure::new(ErrorKind::Host, stage, with_causes(other), HOST_HINT),
+        other => {
+            // Some errors of the database quote a whole statement.
+            let mut summary = with_causes(other);
+            text::cut(&mut summary);
+            Failure::new(ErrorKind::Host, stage, summary, HOST_HINT)
+        }
     }
 }
 
+/// A breach of the contract that the staging's writer found.
 pub(crate) fn late_breach(error: &StoreError) -> Failure {
     Failure::new(
         ErrorKind::Plugin,
@@ -43,6 +53,7 @@ pub(crate) fn late_breach(error: &StoreError) -> Failure {
     )
 }
 
+/// A person or the host ended the run.
 pub(crate) fn cancelled(stage: &str) -> Failure {
     Failure::new(
         ErrorKind::Cancelled,
@@ -52,6 +63,7 @@ pub(crate) fn cancelled(stage: &str) -> Failure {
     )
 }
 
+/// There is no directory any more that could be synced.
 pub(crate) fn removed() -> Failure {
     Failure::new(
         ErrorKind::Cancelled,

@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn runs_2_4_a_day_after_the_start_of_the_last_full_read_the_run_is_full() {
         for (age, mode) in [
-            (FULL_READ_EVERY - Duration::from_millis(1), Mode::Incremental),
+            (
+                FULL_READ_EVERY.saturating_sub(Duration::from_millis(1)),
+                Mode::Incremental,
+            ),
             (FULL_READ_EVERY, Mode::Full),
         ] {
             let grounds = ModeGrounds {

@@ -136,7 +136,6 @@ impl Sync {
             store: &self.store,
             order: &order,
             signals: &signals,
-            state: directory.state,
             verified: &verified,
             mode,
             basis,

@@ -17,8 +17,6 @@ pub(crate) struct Begun<'a> {
     pub(crate) store: &'a Arc<dyn Store>,
     pub(crate) order: &'a RunOrder,
     pub(crate) signals: &'a RunSignals,
-    /// The directory's state at the begin.
-    pub(crate) state: DirectoryState,
     /// What it reads with.
     pub(crate) verified: &'a Verified,
     pub(crate) mode: Mode,
@@ -81,7 +79,7 @@ impl<'a> Read<'a> {
     }
 
     /// Plans against the directory as it is now, when it moved on during the run by something that lets the run
-    /// stand.
+    /// stand. Disabling does not: it is to stop the run in progress.
     async fn plan_anew(&self) -> Result<Plan, Failure> {
         let begun = self.begun;
         let order = begun.order;
@@ -94,12 +92,12 @@ impl<'a> Read<'a> {
             Err(StoreError::UnknownDirectory { .. }) => return Err(removed()),
             Err(error) => return Err(store_failure("plan", &error)),
         };
-        if now.state == DirectoryState::Disabled && begun.state != DirectoryState::Disabled {
+        if now.state == DirectoryState::Disabled {
             return Err(Failure::new(
                 ErrorKind::Cancelled,
                 "plan",
                 "the directory was disabled while it was read",
-                "Nothing was changed. Enable it, or sync it by hand.",
+                "Nothing was changed. Sync it by hand, or enable it.",
             ));
         }
         let basis = RunBasis {

@@ -150,25 +150,22 @@ impl RunStaging {
             .map_err(staging_error)
     }
 
-    async fn stage_users(&self, users: Vec<User>) -> Result<(), StagingError> {
+    async fn stage_users(&self, mut users: Vec<User>) -> Result<(), StagingError> {
         self.admit(users.len())?;
-        let mut good = Vec::with_capacity(users.len());
         let mut remarks = Vec::new();
-        for mut user in users {
-            match mend::user(&mut user) {
-                Mended::AsItWas => good.push(user),
-                Mended::Changed(how) => {
-                    remarks.push((user.external_id.clone(), how));
-                    good.push(user);
-                }
-                Mended::Unusable(why) => remarks.push((user.external_id, why)),
-            }
-        }
+        users.retain_mut(|user| {
+            let (is_usable, remark) = match mend::user(user) {
+                Mended::AsItWas => return true,
+                Mended::Changed(how) => (true, how),
+                Mended::Unusable(why) => (false, why),
+            };
+            remarks.push((user.external_id.as_str().to_owned(), remark));
+            is_usable
+        });
         for (id, remark) in remarks {
-            self.record_skip(Entity::User, id.as_str().to_owned(), remark)
-                .await?;
+            self.record_skip(Entity::User, id, remark).await?;
         }
-        self.rows.put_users(good).await.map_err(staging_error)
+        self.rows.put_users(users).await.map_err(staging_error)
     }
 
     async fn stage_groups(&self, mut groups: Vec<Group>) -> Result<Vec<bool>, StagingError> {

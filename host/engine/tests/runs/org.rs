@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use idsync_model::{
     CallContext, Check, CheckOutcome, Description, Entity, ExternalId, Failure, Group, MembersVerdict,
-    MembersVersion, Mode, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError,
-    SyncEnd, SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
+    MembersVersion, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError, SyncEnd,
+    SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
 };
 
 use crate::clock::TestClock;
@@ -108,6 +108,8 @@ pub struct OrgProvider {
     pub fetched: Mutex<Vec<String>>,
     pub org_id: Mutex<Option<String>>,
     pub verdict: Mutex<CheckOutcome>,
+    /// How a read of the org ends, if not well.
+    pub end: Mutex<Option<Failure>>,
     clock: Arc<TestClock>,
 }
 
@@ -123,6 +125,7 @@ impl OrgProvider {
             fetched: Mutex::default(),
             org_id: Mutex::new(Some("org-1".to_owned())),
             verdict: Mutex::new(CheckOutcome::Passed),
+            end: Mutex::default(),
             clock,
         })
     }
@@ -150,10 +153,6 @@ impl OrgProvider {
     /// The groups whose members were fetched since this was last asked.
     pub fn take_fetched(&self) -> Vec<String> {
         std::mem::take(&mut *self.fetched.lock().unwrap())
-    }
-
-    pub fn last_mode(&self) -> Mode {
-        self.requests.lock().unwrap().last().expect("a sync").mode
     }
 
     async fn read(&self, staging: Arc<dyn Staging>) -> Result<(), StagingError> {
@@ -186,7 +185,9 @@ impl OrgProvider {
     ) -> Result<(), StagingError> {
         let members: Vec<ExternalId> = org.groups[group.as_str()].members.iter().map(|m| id(m)).collect();
         self.fetched.lock().unwrap().push(group.as_str().to_owned());
-        while put_all_members(staging, group, &members, self.clock.time()).await? == MembersVerdict::ReadAgain {}
+        while put_all_members(staging, group, &members, self.clock.time()).await? == MembersVerdict::ReadAgain
+        {
+        }
         Ok(())
     }
 }
@@ -254,6 +255,18 @@ pub fn refused(error: &StagingError) -> Failure {
     Failure::new(kind, "staging", error.to_string(), "")
 }
 
+/// Puts all of an org but the members of its groups.
+pub async fn put_without_members(org: &Org, staging: &dyn Staging) -> Result<Vec<bool>, Failure> {
+    let users = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
+    let groups = org
+        .groups
+        .iter()
+        .map(|(id, group)| group_row(id, group))
+        .collect();
+    staging.put_users(users).await.map_err(|e| refused(&e))?;
+    staging.put_groups(groups).await.map_err(|e| refused(&e))
+}
+
 #[async_trait]
 impl Provider for OrgProvider {
     async fn describe(&self) -> Result<Description, Failure> {
@@ -298,7 +311,11 @@ impl Provider for OrgProvider {
         let act = self.act.lock().unwrap().clone();
         let done = match act {
             Some(act) => act(staging, context).await,
-            None => self.read(staging).await.map_err(|error| refused(&error)),
+            None => match (self.read(staging).await, self.end.lock().unwrap().clone()) {
+                (Err(error), _) => Err(refused(&error)),
+                (Ok(()), Some(failure)) => Err(failure),
+                (Ok(()), None) => Ok(()),
+            },
         };
         SyncEnd {
             usage: Usage {

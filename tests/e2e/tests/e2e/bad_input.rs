@@ -8,12 +8,27 @@ use crate::harness::{Host, Org, test_plugin};
 fn domain_kept(entered: &str) -> Result<String, String> {
     let host = Host::new();
     let setting = format!("okta_domain={entered}");
-    let arguments = ["directory", "add", "--provider", "okta", "--name", "acme", "--set", &setting];
+    let arguments = [
+        "directory",
+        "add",
+        "--provider",
+        "okta",
+        "--name",
+        "acme",
+        "--set",
+        &setting,
+    ];
     let (exit_code, document) = host.json_any(&arguments);
     if exit_code == 0 {
-        Ok(document["settings"]["okta_domain"].as_str().unwrap_or_default().to_owned())
+        Ok(document["settings"]["okta_domain"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned())
     } else {
-        Err(format!("{} {}", document["error"]["summary"], document["error"]["hint"]))
+        Err(format!(
+            "{} {}",
+            document["error"]["summary"], document["error"]["hint"]
+        ))
     }
 }
 
@@ -28,7 +43,11 @@ fn a_domain_is_mended_where_it_is_clear_what_was_meant() {
         "ACME.Okta.com",
         " acme.okta.com ",
     ] {
-        assert_eq!(domain_kept(entered).as_deref(), Ok("acme.okta.com"), "`{entered}`");
+        assert_eq!(
+            domain_kept(entered).as_deref(),
+            Ok("acme.okta.com"),
+            "`{entered}`"
+        );
     }
 }
 
@@ -36,7 +55,14 @@ fn a_domain_is_mended_where_it_is_clear_what_was_meant() {
 fn what_was_mended_is_said() {
     let host = Host::new();
     let text = host.output(&[
-        "directory", "add", "--provider", "okta", "--name", "acme", "--set", "okta_domain=https://acme-admin.okta.com/",
+        "directory",
+        "add",
+        "--provider",
+        "okta",
+        "--name",
+        "acme",
+        "--set",
+        "okta_domain=https://acme-admin.okta.com/",
     ]);
     let all = [text.stdout, text.stderr].concat();
     let all = String::from_utf8_lossy(&all).into_owned();
@@ -46,7 +72,15 @@ fn what_was_mended_is_said() {
 
 #[test]
 fn a_domain_that_can_not_be_one_is_refused_with_the_reason() {
-    for entered in ["10.0.0.1", "[::1]", "http://acme.okta.com", "acme", "me@acme.com", "acme okta com", "acme.okta.com:x"] {
+    for entered in [
+        "10.0.0.1",
+        "[::1]",
+        "http://acme.okta.com",
+        "acme",
+        "me@acme.com",
+        "acme okta com",
+        "acme.okta.com:x",
+    ] {
         let kept = domain_kept(entered);
         let reason = kept.expect_err(&format!("`{entered}` is refused"));
         assert!(reason.contains("okta_domain"), "`{entered}`: {reason}");
@@ -55,7 +89,10 @@ fn a_domain_that_can_not_be_one_is_refused_with_the_reason() {
 
 #[test]
 fn a_port_is_kept_and_refused_by_the_host_unless_it_was_allowed() {
-    assert_eq!(domain_kept("acme.okta.com:8443").as_deref(), Ok("acme.okta.com:8443"));
+    assert_eq!(
+        domain_kept("acme.okta.com:8443").as_deref(),
+        Ok("acme.okta.com:8443")
+    );
 
     let org = Org::of(20, 3, 4).start();
     let host = Host::new().trusting(org.ca());
@@ -69,22 +106,47 @@ fn a_port_is_kept_and_refused_by_the_host_unless_it_was_allowed() {
 #[test]
 fn an_unknown_provider_is_refused_and_the_known_ones_are_named() {
     let failure = Host::new().failure(&["directory", "add", "--provider", "entra", "--name", "acme"]);
-    assert!(failure.text().contains("entra") && failure.text().contains("okta"), "{failure:?}");
+    assert!(
+        failure.text().contains("entra") && failure.text().contains("okta"),
+        "{failure:?}"
+    );
 }
 
 #[test]
 fn an_unknown_setting_is_refused_and_the_known_ones_are_named() {
     let failure = Host::new().failure(&[
-        "directory", "add", "--provider", "okta", "--name", "acme", "--set", "colour=blue",
+        "directory",
+        "add",
+        "--provider",
+        "okta",
+        "--name",
+        "acme",
+        "--set",
+        "colour=blue",
     ]);
-    assert!(failure.text().contains("colour") && failure.text().contains("okta_domain"), "{failure:?}");
+    assert!(
+        failure.text().contains("colour") && failure.text().contains("okta_domain"),
+        "{failure:?}"
+    );
 }
 
 #[test]
 fn a_refused_directory_leaves_nothing_behind() {
     let host = Host::new();
-    host.failure(&["directory", "add", "--provider", "okta", "--name", "acme", "--set", "colour=blue"]);
-    assert_eq!(host.json(&["directory", "list"]).as_array().map(Vec::len), Some(0));
+    host.failure(&[
+        "directory",
+        "add",
+        "--provider",
+        "okta",
+        "--name",
+        "acme",
+        "--set",
+        "colour=blue",
+    ]);
+    assert_eq!(
+        host.json(&["directory", "list"]).as_array().map(Vec::len),
+        Some(0)
+    );
 }
 
 #[test]
@@ -140,7 +202,10 @@ fn a_broken_file_beside_the_plugins_does_not_take_them_away() {
 fn a_component_with_another_world_is_refused() {
     let path = test_plugin("test-plugin-other-world").display().to_string();
     let failure = Host::new().failure(&["plugin", "inspect", &path]);
-    assert!(failure.text().contains("idsync:plugin/directory-sync@0.1.0"), "{failure:?}");
+    assert!(
+        failure.text().contains("idsync:plugin/directory-sync@0.1.0"),
+        "{failure:?}"
+    );
 }
 
 #[test]
@@ -169,7 +234,11 @@ fn a_data_directory_of_a_newer_version_is_left_alone() {
     let failure = host.failure(&["directory", "list"]);
 
     assert!(failure.text().contains("newer"), "{failure:?}");
-    assert_eq!(fs::read(&store).expect("it is still there"), newer, "the store was not touched");
+    assert_eq!(
+        fs::read(&store).expect("it is still there"),
+        newer,
+        "the store was not touched"
+    );
 }
 
 #[test]
@@ -195,7 +264,10 @@ fn a_data_directory_that_can_not_be_made_is_told_with_its_path() {
     // Whoever runs the tests may be root, whom no mode keeps out: a file stands where the directory should be.
     fs::write(host.data_dir(), b"").expect("the folder of the test can be written");
     let failure = host.failure(&["directory", "list"]);
-    assert!(failure.text().contains(&host.data_dir().display().to_string()), "{failure:?}");
+    assert!(
+        failure.text().contains(&host.data_dir().display().to_string()),
+        "{failure:?}"
+    );
 }
 
 #[test]
@@ -215,7 +287,9 @@ fn store_file(host: &Host) -> std::path::PathBuf {
     files
         .flatten()
         .map(|entry| entry.path())
-        .find(|path| path.is_file() && fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
+        .find(|path| {
+            path.is_file() && fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
+        })
         .expect("the data directory has a store")
 }
 

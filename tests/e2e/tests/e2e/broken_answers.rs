@@ -31,7 +31,9 @@ fn runs_1_2_a_next_link_that_leads_astray_is_a_protocol_failure() {
     for to in ["other-host", "other-port", "other-scheme", "nonsense"] {
         fails_with(
             "protocol",
-            &[&format!(r#"{{"fault": "next", "to": "{to}", "path": "/api/v1/apps/*/users", "count": null}}"#)],
+            &[&format!(
+                r#"{{"fault": "next", "to": "{to}", "path": "/api/v1/apps/*/users", "count": null}}"#
+            )],
         );
     }
 }
@@ -41,27 +43,43 @@ fn runs_1_2_a_next_link_that_repeats_is_a_protocol_failure() {
     for to in ["itself", "first"] {
         fails_with(
             "protocol",
-            &[&format!(r#"{{"fault": "next", "to": "{to}", "path": "/api/v1/apps/*/users", "count": null}}"#)],
+            &[&format!(
+                r#"{{"fault": "next", "to": "{to}", "path": "/api/v1/apps/*/users", "count": null}}"#
+            )],
         );
     }
 }
 
 #[test]
 fn runs_9_5_a_redirect_is_not_followed() {
-    fails_with("protocol", &[r#"{"fault": "redirect", "path": "/api/v1/apps/*/groups", "count": null}"#]);
+    fails_with(
+        "protocol",
+        &[r#"{"fault": "redirect", "path": "/api/v1/apps/*/groups", "count": null}"#],
+    );
 }
 
 #[test]
 fn runs_1_3_html_in_place_of_json_is_a_protocol_failure() {
-    fails_with("protocol", &[r#"{"fault": "html", "path": "/api/v1/apps/*/users", "count": null}"#]);
+    fails_with(
+        "protocol",
+        &[r#"{"fault": "html", "path": "/api/v1/apps/*/users", "count": null}"#],
+    );
 }
 
 #[test]
 fn runs_1_3_an_answer_of_another_shape_is_a_protocol_failure() {
-    for body in [r#"{\"users\": []}"#, "null", "[1, 2]", r#"[{\"status\": \"ACTIVE\"}]"#, ""] {
+    for body in [
+        r#"{\"users\": []}"#,
+        "null",
+        "[1, 2]",
+        r#"[{\"status\": \"ACTIVE\"}]"#,
+        "",
+    ] {
         fails_with(
             "protocol",
-            &[&format!(r#"{{"fault": "answer", "body": "{body}", "path": "/api/v1/apps/*/users", "count": null}}"#)],
+            &[&format!(
+                r#"{{"fault": "answer", "body": "{body}", "path": "/api/v1/apps/*/users", "count": null}}"#
+            )],
         );
     }
 }
@@ -71,7 +89,9 @@ fn runs_1_3_rows_without_id_or_embedded_are_a_protocol_failure() {
     for fault in ["without-id", "without-embedded"] {
         fails_with(
             "protocol",
-            &[&format!(r#"{{"fault": "{fault}", "row": 3, "path": "/api/v1/apps/*/users", "count": null}}"#)],
+            &[&format!(
+                r#"{{"fault": "{fault}", "row": 3, "path": "/api/v1/apps/*/users", "count": null}}"#
+            )],
         );
     }
 }
@@ -98,7 +118,10 @@ fn a_header_that_is_too_large_is_refused() {
 
 #[test]
 fn runs_6_1_an_org_that_stays_down_is_unavailable_in_the_end() {
-    fails_with("unavailable", &[r#"{"fault": "status", "status": 503, "path": "/api/v1/apps/*/users", "count": null}"#]);
+    fails_with(
+        "unavailable",
+        &[r#"{"fault": "status", "status": 503, "path": "/api/v1/apps/*/users", "count": null}"#],
+    );
 }
 
 #[test]
@@ -107,18 +130,27 @@ fn runs_9_2_a_nonce_challenge_without_end_is_an_error() {
         "protocol",
         &[r#"{"fault": "ask-nonce", "path": "/api/v1/apps/*/users", "count": null}"#],
     );
-    assert!(report.error_text().to_lowercase().contains("nonce"), "{}", report.error_text());
+    assert!(
+        report.error_text().to_lowercase().contains("nonce"),
+        "{}",
+        report.error_text()
+    );
 }
 
 #[test]
 fn runs_1_4_a_list_that_is_suddenly_empty_and_whose_probe_is_refused_is_forbidden() {
-    for (without, path) in [("users", "/api/v1/apps/*/users"), ("groups", "/api/v1/apps/*/groups")] {
+    for (without, path) in [
+        ("users", "/api/v1/apps/*/users"),
+        ("groups", "/api/v1/apps/*/groups"),
+    ] {
         let org = Org::of(60, 9, 12).start();
         let host = Host::beside(&org);
         let acme = host.connected("acme", &org);
         acme.sync();
         org.set(&format!(r#"{{"role": {{"{without}": false}}}}"#));
-        org.fault(&format!(r#"{{"fault": "empty-list", "path": "{path}", "count": null}}"#));
+        org.fault(&format!(
+            r#"{{"fault": "empty-list", "path": "{path}", "count": null}}"#
+        ));
         acme.sync_fails_and_changes_nothing("forbidden");
     }
 }
@@ -130,10 +162,20 @@ fn runs_1_4_lists_that_are_empty_for_want_of_a_permission_are_forbidden() {
         let host = Host::beside(&org);
         let acme = host.connected("acme", &org);
         acme.sync();
-        org.set(&format!(r#"{{"role": {{"{without}": false}}, "without_permission": "empty"}}"#));
+        org.set(&format!(
+            r#"{{"role": {{"{without}": false}}, "without_permission": "empty"}}"#
+        ));
         let report = acme.sync_fails_and_changes_nothing("forbidden");
-        let named = if without == "apps" { "app" } else { without.trim_end_matches('s') };
-        assert!(report.error_text().to_lowercase().contains(named), "{}", report.error_text());
+        let named = if without == "apps" {
+            "app"
+        } else {
+            without.trim_end_matches('s')
+        };
+        assert!(
+            report.error_text().to_lowercase().contains(named),
+            "{}",
+            report.error_text()
+        );
     }
 }
 
@@ -145,11 +187,17 @@ fn runs_1_4_an_empty_member_list_is_asked_for_once_more() {
     acme.sync();
     let group = org.group(0);
     org.add_member(&group, &org.outsider_of(0));
-    org.fault(&format!(r#"{{"fault": "empty-list", "path": "/api/v1/groups/{group}/users"}}"#));
+    org.fault(&format!(
+        r#"{{"fault": "empty-list", "path": "/api/v1/groups/{group}/users"}}"#
+    ));
 
     acme.sync();
 
-    assert_eq!(acme.export().rows(), org.expected(), "the second answer is believed");
+    assert_eq!(
+        acme.export().rows(),
+        org.expected(),
+        "the second answer is believed"
+    );
 }
 
 #[test]
@@ -158,8 +206,12 @@ fn runs_1_5_a_group_that_vanishes_while_it_is_read_is_left_out() {
     let host = Host::beside(&org);
     let acme = host.connected("acme", &org);
     let group = org.group(2);
-    org.fault(&format!(r#"{{"fault": "not-found", "path": "/api/v1/groups/{group}/users", "count": null}}"#));
-    org.fault(&format!(r#"{{"fault": "not-found", "path": "/api/v1/apps/*/groups/{group}", "count": null}}"#));
+    org.fault(&format!(
+        r#"{{"fault": "not-found", "path": "/api/v1/groups/{group}/users", "count": null}}"#
+    ));
+    org.fault(&format!(
+        r#"{{"fault": "not-found", "path": "/api/v1/apps/*/groups/{group}", "count": null}}"#
+    ));
 
     let report = acme.sync();
 
@@ -173,13 +225,18 @@ fn runs_1_5_a_group_that_answers_404_and_is_still_assigned_is_forbidden() {
     let host = Host::beside(&org);
     let acme = host.connected("acme", &org);
     let group = org.group(2);
-    org.fault(&format!(r#"{{"fault": "not-found", "path": "/api/v1/groups/{group}/users", "count": null}}"#));
+    org.fault(&format!(
+        r#"{{"fault": "not-found", "path": "/api/v1/groups/{group}/users", "count": null}}"#
+    ));
     acme.sync_fails_and_changes_nothing("forbidden");
 }
 
 #[test]
 fn runs_1_5_an_app_that_answers_404_ends_the_run() {
-    fails_with("not-found", &[r#"{"fault": "not-found", "path": "/api/v1/apps/*/users", "count": null}"#]);
+    fails_with(
+        "not-found",
+        &[r#"{"fault": "not-found", "path": "/api/v1/apps/*/users", "count": null}"#],
+    );
 }
 
 #[test]
@@ -190,7 +247,11 @@ fn runs_9_3_a_scope_that_was_taken_away_is_named() {
     acme.sync();
     org.set(r#"{"granted_scopes": ["okta.apps.read", "okta.users.read"]}"#);
     let report = acme.sync_fails_and_changes_nothing("forbidden");
-    assert!(report.error_text().contains("okta.groups.read"), "{}", report.error_text());
+    assert!(
+        report.error_text().contains("okta.groups.read"),
+        "{}",
+        report.error_text()
+    );
 }
 
 #[test]
@@ -201,5 +262,8 @@ fn runs_6_a_key_that_was_taken_away_is_unauthorized_with_oktas_own_words() {
     acme.sync();
     org.forget_keys();
     let report = acme.sync_fails_and_changes_nothing("unauthorized");
-    assert!(report.document()["error"]["provider_code"].is_string(), "{report:#?}");
+    assert!(
+        report.document()["error"]["provider_code"].is_string(),
+        "{report:#?}"
+    );
 }

@@ -16,7 +16,11 @@ fn a_command_that_can_not_be_meant_exits_with_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
         let failure = host.failure(arguments);
-        assert_eq!((failure.exit_code, failure.kind.as_str()), (2, "usage"), "{arguments:?}");
+        assert_eq!(
+            (failure.exit_code, failure.kind.as_str()),
+            (2, "usage"),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -51,14 +55,26 @@ fn people_are_told_in_tables_what_scripts_are_told_in_json() {
     let host = Host::beside(&org);
     let acme = host.connected("acme", &org);
     let sync = host.text(&["sync", "acme"]);
-    assert!(sync.contains("users") && sync.contains("groups") && sync.contains("memberships"), "{sync}");
-    let run = acme.runs()[0]["run"].as_str().expect("a run has an id").to_owned();
+    assert!(
+        sync.contains("users") && sync.contains("groups") && sync.contains("memberships"),
+        "{sync}"
+    );
+    let run = acme.runs()[0]["run"]
+        .as_str()
+        .expect("a run has an id")
+        .to_owned();
     let list = host.text(&["run", "list"]);
-    assert!(list.contains(&run) && list.contains("acme") && list.contains("succeeded"), "{list}");
+    assert!(
+        list.contains(&run) && list.contains("acme") && list.contains("succeeded"),
+        "{list}"
+    );
     assert!(host.text(&["run", "show", &run]).contains("created"));
     assert!(host.text(&["directory", "list"]).contains("acme"));
     assert!(host.text(&["directory", "show", "acme"]).contains(org.domain()));
-    assert!(host.text(&["directory", "verify", "acme"]).contains("okta.users.read"));
+    assert!(
+        host.text(&["directory", "verify", "acme"])
+            .contains("okta.users.read")
+    );
 }
 
 #[test]
@@ -68,7 +84,16 @@ fn what_later_versions_bring_is_absent_from_the_help() {
     for command in ["directory", "run", "sync"] {
         help += &host.text(&[command, "--help"]);
     }
-    for absent in ["serve", "changes", "approve", "discard", "cancel", "schedule ", "rotate-key", "max-delete"] {
+    for absent in [
+        "serve",
+        "changes",
+        "approve",
+        "discard",
+        "cancel",
+        "schedule ",
+        "rotate-key",
+        "max-delete",
+    ] {
         assert!(!help.contains(&format!("\n  {absent}")), "`{absent}`:\n{help}");
     }
 }
@@ -76,7 +101,14 @@ fn what_later_versions_bring_is_absent_from_the_help() {
 #[test]
 fn every_option_has_an_environment_variable() {
     let help = Host::new().text(&["--help"]);
-    for option in ["DATA_DIR", "PLUGINS", "TENANT", "CA_CERT", "ALLOW_PRIVATE_EGRESS", "JSON"] {
+    for option in [
+        "DATA_DIR",
+        "PLUGINS",
+        "TENANT",
+        "CA_CERT",
+        "ALLOW_PRIVATE_EGRESS",
+        "JSON",
+    ] {
         assert!(help.contains(&format!("IDSYNC_{option}")), "{option}:\n{help}");
     }
     let host = Host::new().with_variable("IDSYNC_JSON", "1");
@@ -89,7 +121,10 @@ fn completions_are_printed_for_each_shell() {
     let host = Host::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = host.text(&["completions", shell]);
-        assert!(script.contains("idsync") && script.contains("directory"), "{shell}");
+        assert!(
+            script.contains("idsync") && script.contains("directory"),
+            "{shell}"
+        );
     }
     assert!(!host.data_dir().exists(), "what needs no data makes none");
 }
@@ -116,19 +151,37 @@ fn plugin_inspect_shows_name_version_settings_hosts_imports_and_size() {
     let host = Host::new();
     let path = plugin("okta").display().to_string();
     let seen = host.json(&["plugin", "inspect", &path]);
-    assert_eq!((&seen["id"], &seen["name"]), (&"okta".into(), &"Okta".into()), "{seen:#}");
+    assert_eq!(
+        (&seen["id"], &seen["name"]),
+        (&"okta".into(), &"Okta".into()),
+        "{seen:#}"
+    );
     assert!(seen["version"].is_string(), "{seen:#}");
     assert_eq!(seen["hosts"], serde_json::json!(["{okta_domain}"]), "{seen:#}");
     let settings = seen["settings"].to_string();
-    assert!(["okta_domain", "client_id", "app_id"].iter().all(|name| settings.contains(name)), "{seen:#}");
+    assert!(
+        ["okta_domain", "client_id", "app_id"]
+            .iter()
+            .all(|name| settings.contains(name)),
+        "{seen:#}"
+    );
     let imports = seen["imports"].to_string();
-    assert!(imports.contains("wasi:http/outgoing-handler") && imports.contains("identity-store"), "{seen:#}");
-    assert!(!imports.contains("filesystem") && !imports.contains("sockets"), "{seen:#}");
+    assert!(
+        imports.contains("wasi:http/outgoing-handler") && imports.contains("identity-store"),
+        "{seen:#}"
+    );
+    assert!(
+        !imports.contains("filesystem") && !imports.contains("sockets"),
+        "{seen:#}"
+    );
     let size = std::fs::metadata(&path).expect("it was built").len();
     assert!(seen.to_string().contains(&size.to_string()), "{seen:#}");
 
     let text = host.text(&["plugin", "inspect", &path]);
-    assert!(text.contains("Okta") && text.contains("okta_domain") && text.contains("wasi:http"), "{text}");
+    assert!(
+        text.contains("Okta") && text.contains("okta_domain") && text.contains("wasi:http"),
+        "{text}"
+    );
 }
 
 #[test]

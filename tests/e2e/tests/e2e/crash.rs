@@ -44,9 +44,16 @@ fn a_sync_that_is_killed_at_any_request_leaves_the_old_state_or_the_new_one() {
         running.kill();
 
         let rows = acme.export().rows().to_vec();
-        assert!(rows == old.rows() || rows == new, "killed at request {moment} of {requests}: a mixed state");
+        assert!(
+            rows == old.rows() || rows == new,
+            "killed at request {moment} of {requests}: a mixed state"
+        );
         acme.sync();
-        assert_eq!(acme.export().rows(), new, "killed at request {moment} of {requests}");
+        assert_eq!(
+            acme.export().rows(),
+            new,
+            "killed at request {moment} of {requests}"
+        );
     }
 }
 
@@ -74,7 +81,12 @@ fn a_sync_that_is_killed_while_the_plan_is_applied_leaves_the_old_state_or_the_n
         let grown = running.kill_once_grown(&store, step * 64 * 1024);
 
         let rows = acme.export().rows().to_vec();
-        assert!(rows.is_empty() || rows == new, "killed in step {step}: {} of {} rows", rows.len(), new.len());
+        assert!(
+            rows.is_empty() || rows == new,
+            "killed in step {step}: {} of {} rows",
+            rows.len(),
+            new.len()
+        );
         is_through = rows == new;
         if is_through || !grown {
             break;
@@ -98,16 +110,27 @@ fn a_second_sync_of_a_directory_is_told_that_it_is_busy() {
 
     let failure = host.failure(&["sync", acme.id()]);
 
-    assert_eq!((failure.exit_code, failure.kind.as_str()), (1, "busy"), "{failure:?}");
+    assert_eq!(
+        (failure.exit_code, failure.kind.as_str()),
+        (1, "busy"),
+        "{failure:?}"
+    );
     first.kill();
     org.clear_faults();
     acme.sync();
-    assert_eq!(acme.export().rows(), org.expected(), "the lock goes with its process");
+    assert_eq!(
+        acme.export().rows(),
+        org.expected(),
+        "the lock goes with its process"
+    );
 }
 
 #[test]
 fn another_directory_is_synced_while_one_is_busy() {
-    let (north, south) = (Org::of(30, 4, 6).seed(1).start(), Org::of(30, 4, 6).seed(2).start());
+    let (north, south) = (
+        Org::of(30, 4, 6).seed(1).start(),
+        Org::of(30, 4, 6).seed(2).start(),
+    );
     let host = Host::beside(&north).trusting(south.ca()).reaching(south.domain());
     let (of_north, of_south) = (host.connected("north", &north), host.connected("south", &south));
     north.forget_requests();
@@ -135,7 +158,12 @@ fn runs_6_6_an_interrupted_sync_ends_as_cancelled_and_changes_nothing() {
     running.interrupt();
     let output = running.output();
 
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     assert_eq!(acme.export(), before);
     assert_eq!(acme.runs()[0]["outcome"], "cancelled");
     org.clear_faults();

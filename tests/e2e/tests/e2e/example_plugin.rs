@@ -16,7 +16,10 @@ const PEOPLE: &str = r#"{
 }"#;
 
 fn host_beside(server: &WebServer) -> Host {
-    Host::new().with_test_plugins().trusting(&server.ca()).reaching(server.authority())
+    Host::new()
+        .with_test_plugins()
+        .trusting(&server.ca())
+        .reaching(server.authority())
 }
 
 fn people<'a>(host: &'a Host, server: &WebServer) -> Directory<'a> {
@@ -34,7 +37,14 @@ fn the_example_is_synced() {
     let report = people.sync();
 
     let export = people.export();
-    assert_eq!((export.count("user"), export.count("group"), export.count("membership")), (2, 2, 2));
+    assert_eq!(
+        (
+            export.count("user"),
+            export.count("group"),
+            export.count("membership")
+        ),
+        (2, 2, 2)
+    );
     assert!(export.mentions("ada@example.com"));
     assert_eq!(report.count("users", "skipped"), 1);
 }
@@ -51,7 +61,13 @@ fn runs_2_3_in_the_example_a_user_who_becomes_active_has_the_memberships() {
 
     let report = people.sync();
 
-    assert_eq!((report.count("users", "created"), report.count("memberships", "created")), (1, 1));
+    assert_eq!(
+        (
+            report.count("users", "created"),
+            report.count("memberships", "created")
+        ),
+        (1, 1)
+    );
 }
 
 #[test]

@@ -14,12 +14,20 @@ fn runs_4_1_a_plan_that_deletes_more_than_a_fifth_is_held_whole() {
     let report = acme.sync_is_held();
 
     assert!(report.held_kinds().contains(&"user"), "{report:#?}");
-    assert!(report.document()["error"].is_null(), "a held run is no failed one: {report:#?}");
+    assert!(
+        report.document()["error"].is_null(),
+        "a held run is no failed one: {report:#?}"
+    );
     let reason = &report.document()["held"]["reasons"][0];
-    assert!(reason["limit"].is_string() && reason["count"].is_u64() && reason["of"].is_u64(), "{reason:#}");
+    assert!(
+        reason["limit"].is_string() && reason["count"].is_u64() && reason["of"].is_u64(),
+        "{reason:#}"
+    );
     let run = acme.run(report.run());
     assert_eq!(run["outcome"], "held");
-    let would_go = run["would_delete"].as_array().expect("a held run lists who would go");
+    let would_go = run["would_delete"]
+        .as_array()
+        .expect("a held run lists who would go");
     assert!(would_go.len() >= 10, "{run:#}");
 }
 
@@ -114,5 +122,8 @@ fn a_dry_run_of_a_plan_over_the_limits_says_that_it_would_be_held() {
 
     assert!(planned.document()["held"].is_object(), "{planned:#?}");
     assert_eq!(acme.export(), before);
-    assert!(acme.runs().iter().all(|run| run["outcome"] != "held"), "a dry run leaves no plan to be approved");
+    assert!(
+        acme.runs().iter().all(|run| run["outcome"] != "held"),
+        "a dry run leaves no plan to be approved"
+    );
 }

@@ -7,7 +7,11 @@ fn hostile<'a>(host: &'a Host, behaviour: &str) -> Directory<'a> {
     let directory = host.added(
         "hostile",
         "hostile",
-        &[&format!("behaviour={behaviour}"), "only_in_sync=yes", "host=elsewhere.localhost"],
+        &[
+            &format!("behaviour={behaviour}"),
+            "only_in_sync=yes",
+            "host=elsewhere.localhost",
+        ],
     );
     assert!(directory.verify().is_verified());
     directory
@@ -21,7 +25,10 @@ fn stopped(behaviour: &str, kind: &str, named: &str) {
     let report = directory.sync_fails_and_changes_nothing(kind);
 
     let text = report.error_text().to_lowercase();
-    assert!(text.contains(named), "`{behaviour}` is told with `{named}`: {text}");
+    assert!(
+        text.contains(named),
+        "`{behaviour}` is told with `{named}`: {text}"
+    );
 
     directory.set(&["behaviour=none"]);
     assert!(directory.verify().is_verified());
@@ -85,13 +92,28 @@ fn a_plugin_that_asks_for_a_host_it_did_not_name_is_stopped() {
 fn a_plugin_that_asks_for_loopback_reaches_nothing() {
     let server = WebServer::named("inside.localhost");
     let host = Host::new().with_test_plugins().trusting(&server.ca());
-    for inside in [server.authority(), "inside.localhost", "localhost", "127.0.0.1", "169.254.169.254", "10.0.0.1"] {
+    for inside in [
+        server.authority(),
+        "inside.localhost",
+        "localhost",
+        "127.0.0.1",
+        "169.254.169.254",
+        "10.0.0.1",
+    ] {
         let name = format!("at-{}", inside.replace(['.', ':'], "-"));
         let setting = format!("host={inside}");
-        let directory = host.added(&name, "hostile", &["behaviour=own-host", "only_in_sync=yes", &setting]);
+        let directory = host.added(
+            &name,
+            "hostile",
+            &["behaviour=own-host", "only_in_sync=yes", &setting],
+        );
         assert!(directory.verify().is_verified());
         let report = directory.sync_any(&[]);
-        assert_eq!((report.exit_code(), report.outcome()), (1, "failed"), "{inside}: {report:#?}");
+        assert_eq!(
+            (report.exit_code(), report.outcome()),
+            (1, "failed"),
+            "{inside}: {report:#?}"
+        );
     }
     assert!(server.asked().is_empty());
 }
@@ -120,7 +142,10 @@ fn other_directories_go_on_beside_a_plugin_that_loops() {
     let acme = host.connected("acme", &org);
     let plugins = host.scratch().join("both");
     std::fs::create_dir(&plugins).expect("the folder of the test can be written");
-    for (name, file) in [("okta", crate::harness::plugin("okta")), ("hostile", test_plugin("test-plugin-hostile"))] {
+    for (name, file) in [
+        ("okta", crate::harness::plugin("okta")),
+        ("hostile", test_plugin("test-plugin-hostile")),
+    ] {
         std::fs::copy(file, plugins.join(format!("{name}.wasm"))).expect("the plugin was built");
     }
     let both = host.copy().with_plugins(&plugins);

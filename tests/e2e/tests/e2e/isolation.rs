@@ -28,9 +28,16 @@ fn another_tenants_ids_are_not_found_in_the_words_of_ids_that_never_were() {
         "run list --directory ID",
     ] {
         let refused = |id: &str| {
-            let arguments: Vec<_> = command.split(' ').map(|word| if word == "ID" { id } else { word }).collect();
+            let arguments: Vec<_> = command
+                .split(' ')
+                .map(|word| if word == "ID" { id } else { word })
+                .collect();
             let failure = host.failure(&arguments);
-            assert_eq!((failure.exit_code, failure.kind.as_str()), (1, "unknown-id"), "{command}: {failure:?}");
+            assert_eq!(
+                (failure.exit_code, failure.kind.as_str()),
+                (1, "unknown-id"),
+                "{command}: {failure:?}"
+            );
             failure.text().replace(id, "ID")
         };
         assert_eq!(refused(&id), refused(never), "{command}");
@@ -38,11 +45,18 @@ fn another_tenants_ids_are_not_found_in_the_words_of_ids_that_never_were() {
     }
     let failure = host.failure(&["run", "show", &run]);
     assert_eq!(failure.kind, "unknown-id");
-    assert_eq!(host.json(&["directory", "list"]).as_array().map(Vec::len), Some(0));
+    assert_eq!(
+        host.json(&["directory", "list"]).as_array().map(Vec::len),
+        Some(0)
+    );
     assert_eq!(host.json(&["run", "list"]).as_array().map(Vec::len), Some(0));
 
     host.as_tenant("default");
-    assert_eq!(host.json(&["directory", "show", &id])["name"], "acme", "the other tenant changed nothing");
+    assert_eq!(
+        host.json(&["directory", "show", &id])["name"],
+        "acme",
+        "the other tenant changed nothing"
+    );
 }
 
 #[test]
@@ -58,7 +72,11 @@ fn two_tenants_sync_one_org_apart_and_under_one_name() {
     host.as_tenant("other");
     {
         let acme = host.connected("acme", &org);
-        assert_ne!(*acme.public_jwk(), first_key, "each directory has a key of its own");
+        assert_ne!(
+            *acme.public_jwk(),
+            first_key,
+            "each directory has a key of its own"
+        );
         acme.sync();
         assert_eq!(acme.export().rows(), org.expected());
         host.json(&["directory", "remove", "--yes", "acme"]);
@@ -105,12 +123,20 @@ fn runs_3_4_a_removed_directory_is_gone_with_all_that_readers_saw() {
 
     host.json(&["directory", "remove", "--yes", "acme"]);
 
-    for arguments in [vec!["directory", "show", &id], vec!["export", &id], vec!["directory", "key", &id]] {
+    for arguments in [
+        vec!["directory", "show", &id],
+        vec!["export", &id],
+        vec!["directory", "key", &id],
+    ] {
         assert_eq!(host.failure(&arguments).kind, "unknown-id");
     }
     let runs = host.json(&["run", "list"]);
     let removal = &runs[0];
-    assert_eq!((&removal["trigger"], &removal["outcome"]), (&"removal".into(), &"succeeded".into()), "{runs:#}");
+    assert_eq!(
+        (&removal["trigger"], &removal["outcome"]),
+        (&"removal".into(), &"succeeded".into()),
+        "{runs:#}"
+    );
 
     let again = host.draft("acme", &org);
     assert_ne!(again.id(), id, "an id is never used again");

@@ -27,7 +27,9 @@ fn runs_6_1_server_errors_are_tried_again() {
     for status in [500, 502, 503, 504, 408] {
         synced_despite(&[
             &format!(r#"{{"fault": "status", "status": {status}, "path": "/api/v1/apps/*/users"}}"#),
-            &format!(r#"{{"fault": "status", "status": {status}, "path": "/api/v1/groups/*/users", "nth": 2, "count": 2}}"#),
+            &format!(
+                r#"{{"fault": "status", "status": {status}, "path": "/api/v1/groups/*/users", "nth": 2, "count": 2}}"#
+            ),
         ]);
     }
 }
@@ -73,7 +75,8 @@ fn runs_6_1_broken_connections_and_cut_bodies_are_tried_again() {
 
 #[test]
 fn runs_6_1_a_401_on_a_resource_brings_a_new_token() {
-    let (_, org) = synced_despite(&[r#"{"fault": "unauthorized", "path": "/api/v1/groups/*/users", "nth": 3}"#]);
+    let (_, org) =
+        synced_despite(&[r#"{"fault": "unauthorized", "path": "/api/v1/groups/*/users", "nth": 3}"#]);
     assert!(org.count("/oauth2/v1/token") >= 2);
 }
 
@@ -135,8 +138,14 @@ fn runs_1_3_unknown_fields_are_normal() {
 
 #[test]
 fn runs_9_1_no_proof_is_used_twice() {
-    let (_, org) = synced_despite(&[r#"{"fault": "status", "status": 503, "path": "/api/v1/groups/*/users", "count": 3}"#]);
-    let mut proofs: Vec<_> = org.requests().into_iter().filter_map(|request| request.dpop_jti).collect();
+    let (_, org) = synced_despite(&[
+        r#"{"fault": "status", "status": 503, "path": "/api/v1/groups/*/users", "count": 3}"#,
+    ]);
+    let mut proofs: Vec<_> = org
+        .requests()
+        .into_iter()
+        .filter_map(|request| request.dpop_jti)
+        .collect();
     let all = proofs.len();
     proofs.sort();
     proofs.dedup();
@@ -148,9 +157,21 @@ fn runs_9_5_requests_say_who_they_are_and_carry_no_cookies() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
     host.connected("acme", &org).sync();
-    for request in org.requests().iter().filter(|request| request.path.starts_with("/api/v1/")) {
-        assert_eq!(request.headers.get("accept").map(String::as_str), Some("application/json"), "{request:?}");
-        let agent = request.headers.get("user-agent").map(String::as_str).unwrap_or_default();
+    for request in org
+        .requests()
+        .iter()
+        .filter(|request| request.path.starts_with("/api/v1/"))
+    {
+        assert_eq!(
+            request.headers.get("accept").map(String::as_str),
+            Some("application/json"),
+            "{request:?}"
+        );
+        let agent = request
+            .headers
+            .get("user-agent")
+            .map(String::as_str)
+            .unwrap_or_default();
         assert!(agent.starts_with("idsync/"), "{request:?}");
         for absent in ["cookie", "referer"] {
             assert!(!request.headers.contains_key(absent), "{request:?}");

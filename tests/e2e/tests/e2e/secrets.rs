@@ -97,7 +97,10 @@ fn the_public_key_is_one_jwk_that_can_be_pasted() {
     assert_eq!(jwk["kty"], "RSA");
     assert_eq!(jwk["kid"], acme.public_jwk()["kid"]);
     assert_eq!(jwk["n"], acme.public_jwk()["n"]);
-    assert!(base64url_decoded(jwk["n"].as_str().expect("it has a modulus")).len() >= 256, "2048 bits or more");
+    assert!(
+        base64url_decoded(jwk["n"].as_str().expect("it has a modulus")).len() >= 256,
+        "2048 bits or more"
+    );
 }
 
 #[test]
@@ -108,7 +111,10 @@ fn a_master_key_that_does_not_fit_is_refused_and_the_right_one_still_works() {
 
     host.set_variable("IDSYNC_MASTER_KEY", &master_key(2));
     let failure = host.failure(&["sync", "acme"]);
-    assert!(failure.text().to_lowercase().contains("master key"), "{failure:?}");
+    assert!(
+        failure.text().to_lowercase().contains("master key"),
+        "{failure:?}"
+    );
 
     host.set_variable("IDSYNC_MASTER_KEY", &master_key(1));
     host.json(&["sync", "acme"]);
@@ -126,22 +132,37 @@ fn a_master_key_that_is_none_is_refused_without_showing_it() {
 fn a_secret_setting_is_given_to_the_plugin_and_shown_nowhere() {
     let server = WebServer::named("people.localhost");
     server.put("/directory.json", r#"{"users": [], "groups": []}"#);
-    let host = Host::new().with_test_plugins().trusting(&server.ca()).reaching(server.authority());
+    let host = Host::new()
+        .with_test_plugins()
+        .trusting(&server.ca())
+        .reaching(server.authority());
     let people = host.added(
         "people",
         "static",
-        &[&format!("host={}", server.authority()), "token=correct-horse-battery-staple"],
+        &[
+            &format!("host={}", server.authority()),
+            "token=correct-horse-battery-staple",
+        ],
     );
 
     assert!(people.verify().is_verified());
 
     let sent = server.asked().concat();
     assert!(sent.contains("Bearer correct-horse-battery-staple"), "{sent}");
-    let shown = format!("{}{}{}", people.added(), people.show(), host.json(&["directory", "list"]));
+    let shown = format!(
+        "{}{}{}",
+        people.added(),
+        people.show(),
+        host.json(&["directory", "list"])
+    );
     assert!(!shown.contains("correct-horse"), "{shown}");
     for path in all_below(&host.data_dir()).iter().filter(|path| path.is_file()) {
         let bytes = fs::read(path).expect("it can be read");
-        assert!(!holds(&bytes, b"correct-horse"), "{} holds the secret", path.display());
+        assert!(
+            !holds(&bytes, b"correct-horse"),
+            "{} holds the secret",
+            path.display()
+        );
     }
 }
 

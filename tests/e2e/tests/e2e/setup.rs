@@ -22,14 +22,20 @@ fn assert_fails(verification: &Verification, hint: &str) {
     assert!(!verification.is_verified(), "{verification:#?}");
     assert!(!verification.failed().is_empty(), "{verification:#?}");
     let hints = verification.hints();
-    assert!(hints.to_lowercase().contains(&hint.to_lowercase()), "a hint names `{hint}`: {hints}");
+    assert!(
+        hints.to_lowercase().contains(&hint.to_lowercase()),
+        "a hint names `{hint}`: {hints}"
+    );
 }
 
 #[test]
 fn a_right_setup_passes_every_check() {
     let verification = verified_after(|_, _| {});
     assert!(verification.is_verified(), "{verification:#?}");
-    assert!(verification.failed().is_empty() && verification.warnings().is_empty(), "{verification:#?}");
+    assert!(
+        verification.failed().is_empty() && verification.warnings().is_empty(),
+        "{verification:#?}"
+    );
 }
 
 #[test]
@@ -61,7 +67,11 @@ fn a_wrong_client_id_is_told() {
 fn each_scope_that_is_withheld_is_named_and_no_other() {
     let all = ["okta.apps.read", "okta.groups.read", "okta.users.read"];
     for withheld in all {
-        let granted: Vec<_> = all.iter().filter(|scope| **scope != withheld).map(|s| format!("\"{s}\"")).collect();
+        let granted: Vec<_> = all
+            .iter()
+            .filter(|scope| **scope != withheld)
+            .map(|s| format!("\"{s}\""))
+            .collect();
         let verification = with_settings(&format!(r#"{{"granted_scopes": [{}]}}"#, granted.join(",")));
         assert_fails(&verification, withheld);
         let told = format!("{} {}", verification.details(), verification.hints());
@@ -88,7 +98,8 @@ fn a_service_app_without_the_role_is_told() {
 fn a_role_without_one_permission_is_told_by_that_permission() {
     for (without, named) in [("apps", "application"), ("users", "user"), ("groups", "group")] {
         for refusal in ["forbidden", "empty"] {
-            let settings = format!(r#"{{"role": {{"{without}": false}}, "without_permission": "{refusal}"}}"#);
+            let settings =
+                format!(r#"{{"role": {{"{without}": false}}, "without_permission": "{refusal}"}}"#);
             let verification = with_settings(&settings);
             assert_fails(&verification, named);
         }
@@ -106,7 +117,8 @@ fn a_resource_set_without_the_app_is_told() {
 fn a_resource_set_without_users_or_groups_is_told() {
     for (without, named) in [("users", "all users"), ("groups", "all groups")] {
         for refusal in ["forbidden", "empty"] {
-            let settings = format!(r#"{{"resource_set": {{"{without}": false}}, "outside_resource_set": "{refusal}"}}"#);
+            let settings =
+                format!(r#"{{"resource_set": {{"{without}": false}}, "outside_resource_set": "{refusal}"}}"#);
             let verification = with_settings(&settings);
             assert_fails(&verification, named);
         }
@@ -127,7 +139,12 @@ fn every_wrong_setup_has_a_hint_of_its_own() {
         .iter()
         .map(|settings| {
             let verification = with_settings(settings);
-            format!("{:?} {} {}", verification.failed(), verification.details(), verification.hints())
+            format!(
+                "{:?} {} {}",
+                verification.failed(),
+                verification.details(),
+                verification.hints()
+            )
         })
         .collect();
     assert_eq!(told.len(), wrong.len(), "{told:#?}");
@@ -139,7 +156,10 @@ fn runs_6_2_a_clock_that_is_off_is_a_warning_with_the_seconds() {
     assert!(verification.is_verified(), "{verification:#?}");
     assert_eq!(verification.warnings().len(), 1, "{verification:#?}");
     let detail = verification.texts("warning", "detail");
-    assert!(["599", "600", "601"].iter().any(|secs| detail.contains(secs)), "{detail}");
+    assert!(
+        ["599", "600", "601"].iter().any(|secs| detail.contains(secs)),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -202,7 +222,11 @@ fn a_directory_that_is_not_verified_is_neither_synced_nor_enabled() {
         let mut arguments: Vec<_> = command.split(' ').collect();
         arguments.push(acme.id());
         let failure = host.failure(&arguments);
-        assert!(failure.text().contains("verif"), "`{command}`: {}", failure.text());
+        assert!(
+            failure.text().contains("verif"),
+            "`{command}`: {}",
+            failure.text()
+        );
     }
 }
 

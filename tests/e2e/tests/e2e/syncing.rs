@@ -13,9 +13,21 @@ fn runs_2_4_the_first_sync_is_full_and_equals_what_the_org_holds() {
     assert_eq!(report.mode(), "full");
     let export = acme.export();
     assert_eq!(export.rows(), org.expected());
-    for (kind, plural) in [("user", "users"), ("group", "groups"), ("membership", "memberships")] {
-        assert_eq!(report.count(plural, "created"), export.count(kind) as u64, "{plural}");
-        assert_eq!(report.count(plural, "updated") + report.count(plural, "deleted"), 0, "{plural}");
+    for (kind, plural) in [
+        ("user", "users"),
+        ("group", "groups"),
+        ("membership", "memberships"),
+    ] {
+        assert_eq!(
+            report.count(plural, "created"),
+            export.count(kind) as u64,
+            "{plural}"
+        );
+        assert_eq!(
+            report.count(plural, "updated") + report.count(plural, "deleted"),
+            0,
+            "{plural}"
+        );
     }
     assert!(report.requests() > 0);
     assert!(report.document()["held"].is_null() && report.document()["error"].is_null());
@@ -36,7 +48,11 @@ fn runs_2_1_a_sync_without_changes_writes_nothing_and_fetches_no_group() {
     assert_eq!(report.changes(), 0);
     assert_eq!(report.count("users", "unchanged"), before.count("user") as u64);
     assert_eq!(org.member_lists_asked(), Vec::<String>::new());
-    assert_eq!(acme.export(), before, "not even the number of the last change moved");
+    assert_eq!(
+        acme.export(),
+        before,
+        "not even the number of the last change moved"
+    );
 }
 
 #[test]
@@ -55,6 +71,28 @@ fn runs_2_1_only_the_groups_whose_version_differs_are_fetched() {
     assert_eq!(report.changes(), 1);
     assert_eq!(org.member_lists_asked(), [group]);
     assert_eq!(acme.export().rows(), org.expected());
+}
+
+#[test]
+fn runs_2_1_a_group_read_soon_after_it_changed_is_read_again_and_later_no_more() {
+    let org = Org::of(60, 9, 12).start();
+    let host = Host::beside(&org);
+    let acme = host.connected("acme", &org);
+    acme.sync();
+    let group = org.group(0);
+    org.add_member(&group, &org.outsider_of(0));
+    acme.sync();
+
+    // A change in the same second as the last one leaves no trace in the version.
+    org.forget_requests();
+    acme.sync();
+    assert_eq!(org.member_lists_asked(), [group.as_str()]);
+
+    org.advance_clock_secs(16 * 60);
+    acme.sync();
+    org.forget_requests();
+    acme.sync();
+    assert_eq!(org.member_lists_asked(), Vec::<String>::new());
 }
 
 #[test]
@@ -107,7 +145,10 @@ fn runs_2_3_a_suspended_user_returns_with_the_memberships_although_no_group_chan
     let user = org.member_of(0);
     org.suspend(&user);
     acme.sync();
-    assert!(!acme.export().mentions(&user), "a suspended user is gone from what readers see");
+    assert!(
+        !acme.export().mentions(&user),
+        "a suspended user is gone from what readers see"
+    );
 
     org.unsuspend(&user);
     org.forget_requests();
@@ -131,7 +172,8 @@ fn runs_1_8_a_user_without_an_address_is_skipped_and_listed_with_the_reason() {
     assert!(
         skipped
             .iter()
-            .any(|skip| skip["kind"] == "user" && skip["reason"].as_str().is_some_and(|why| why.contains("mail"))),
+            .any(|skip| skip["kind"] == "user"
+                && skip["reason"].as_str().is_some_and(|why| why.contains("mail"))),
         "{run:#}"
     );
 }
@@ -159,7 +201,10 @@ fn an_app_that_is_named_is_the_only_one_that_is_synced() {
 
     acme.sync();
 
-    org.set(&format!(r#"{{"resource_set": {{"apps": ["{}"]}}}}"#, org.app_id()));
+    org.set(&format!(
+        r#"{{"resource_set": {{"apps": ["{}"]}}}}"#,
+        org.app_id()
+    ));
     assert_eq!(acme.export().rows(), org.expected());
 }
 
@@ -206,7 +251,11 @@ fn a_dry_run_shows_what_would_change_and_changes_nothing() {
     assert_eq!(planned.count("memberships", "created"), 1);
     assert_eq!(acme.export(), before);
     let applied = acme.sync();
-    assert_eq!(applied.count("users", "created"), 1, "a dry run leaves its work to be done");
+    assert_eq!(
+        applied.count("users", "created"),
+        1,
+        "a dry run leaves its work to be done"
+    );
     assert_eq!(acme.export().rows(), org.expected());
 }
 
@@ -231,7 +280,12 @@ fn explain_says_why_somebody_is_or_is_not_here() {
     let (present, suspended) = (org.member_of(0), org.member_of(1));
     org.suspend(&suspended);
 
-    let failed = |who: &str| acme.explain(who).iter().filter(|check| check["outcome"] == "failed").count();
+    let failed = |who: &str| {
+        acme.explain(who)
+            .iter()
+            .filter(|check| check["outcome"] == "failed")
+            .count()
+    };
 
     assert_eq!(failed(&present), 0);
     assert!(failed(&suspended) > 0);
@@ -255,7 +309,10 @@ fn an_enabled_directory_is_active_and_a_disabled_one_can_still_be_synced_by_hand
 
 #[test]
 fn two_directories_of_a_tenant_are_synced_apart() {
-    let (north, south) = (Org::of(30, 4, 6).seed(1).start(), Org::of(30, 4, 6).seed(2).start());
+    let (north, south) = (
+        Org::of(30, 4, 6).seed(1).start(),
+        Org::of(30, 4, 6).seed(2).start(),
+    );
     let host = Host::beside(&north).trusting(south.ca()).reaching(south.domain());
     let (of_north, of_south) = (host.connected("north", &north), host.connected("south", &south));
 

@@ -19,7 +19,11 @@ impl<'a> Directory<'a> {
 
     /// The same directory on another host, as after a copy of the data directory.
     pub fn on<'b>(&self, host: &'b Host) -> Directory<'b> {
-        Directory { host, id: self.id.clone(), added: self.added.clone() }
+        Directory {
+            host,
+            id: self.id.clone(),
+            added: self.added.clone(),
+        }
     }
 
     /// Its id.
@@ -68,7 +72,11 @@ impl<'a> Directory<'a> {
     /// `sync` with options, that must succeed.
     pub fn sync_with(&self, options: &[&str]) -> Report {
         let report = self.sync_any(options);
-        assert_eq!((report.exit_code(), report.outcome()), (0, "succeeded"), "{report:#?}");
+        assert_eq!(
+            (report.exit_code(), report.outcome()),
+            (0, "succeeded"),
+            "{report:#?}"
+        );
         report
     }
 

@@ -1,9 +1,8 @@
 //! The host: the real binary, each with a data directory of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -127,7 +126,9 @@ impl Host {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         // The test's own environment must not set options of the host.
-        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--data-dir").arg(self.data_dir());
         command.arg("--plugins").arg(&self.plugins);
         command.arg("--tenant").arg(&self.tenant);
@@ -151,7 +152,12 @@ impl Host {
     /// Runs a command that must succeed, and answers what it printed.
     pub fn text(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
-        assert!(output.status.success(), "`idsync {}`: {}", arguments.join(" "), shown(&output));
+        assert!(
+            output.status.success(),
+            "`idsync {}`: {}",
+            arguments.join(" "),
+            shown(&output)
+        );
         String::from_utf8(output.stdout).expect("what people read is UTF-8")
     }
 
@@ -168,7 +174,11 @@ impl Host {
         all.extend(arguments);
         let output = self.output(&all);
         let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("`idsync {}` prints one JSON document ({error}): {}", all.join(" "), shown(&output))
+            panic!(
+                "`idsync {}` prints one JSON document ({error}): {}",
+                all.join(" "),
+                shown(&output)
+            )
         });
         (output.status.code().expect("it was not killed"), document)
     }
@@ -180,7 +190,12 @@ impl Host {
         let text = |name: &str| {
             error[name]
                 .as_str()
-                .unwrap_or_else(|| panic!("`idsync {}` fails with an error that has a `{name}`: {document:#}", arguments.join(" ")))
+                .unwrap_or_else(|| {
+                    panic!(
+                        "`idsync {}` fails with an error that has a `{name}`: {document:#}",
+                        arguments.join(" ")
+                    )
+                })
                 .to_owned()
         };
         assert_ne!(exit_code, 0, "`idsync {}`: {document:#}", arguments.join(" "));
@@ -194,14 +209,13 @@ impl Host {
 
     /// Starts a command and lets it run.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self
+        let child = self
             .command(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the binary starts: run `cargo xtask build` first");
-        let stderr = BufReader::new(child.stderr.take().expect("it was asked for"));
-        Running { child, stderr }
+        Running { child }
     }
 
     /// Adds a directory of an org: a draft, its key not yet known to the org.
@@ -209,7 +223,10 @@ impl Host {
         self.added(
             name,
             "okta",
-            &[&format!("okta_domain={}", org.domain()), &format!("client_id={}", org.client_id())],
+            &[
+                &format!("okta_domain={}", org.domain()),
+                &format!("client_id={}", org.client_id()),
+            ],
         )
     }
 
@@ -237,23 +254,9 @@ impl Host {
 /// A command that runs beside the test.
 pub struct Running {
     child: Child,
-    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
-    /// Waits until it logs a line with this text, and answers whether it did so before it ended.
-    pub fn logs(&mut self, text: &str) -> bool {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            match self.stderr.read_line(&mut line) {
-                Ok(0) | Err(_) => return false,
-                Ok(_) if line.contains(text) => return true,
-                Ok(_) => {}
-            }
-        }
-    }
-
     /// Ends it as `kill -9` does.
     pub fn kill(mut self) {
         // One that has ended already is no worse.
@@ -284,16 +287,7 @@ impl Running {
 
     /// Waits for its end.
     pub fn output(self) -> Output {
-        // The log may be longer than a pipe holds; whoever reads it goes on reading here.
-        let mut stderr = self.stderr;
-        let rest = std::thread::spawn(move || {
-            let mut rest = Vec::new();
-            let _ = std::io::Read::read_to_end(&mut stderr, &mut rest);
-            rest
-        });
-        let mut output = self.child.wait_with_output().expect("the process is ours");
-        output.stderr = rest.join().expect("reading does not panic");
-        output
+        self.child.wait_with_output().expect("the process is ours")
     }
 }
 
@@ -316,7 +310,11 @@ fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own binary");
     let target = test.ancestors().nth(3).expect("it is target/debug/deps/e2e-…");
     let path = target.join(name);
-    assert!(path.exists(), "{} is missing: run `cargo xtask build` first", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo xtask build` first",
+        path.display()
+    );
     path
 }
 
@@ -335,7 +333,11 @@ fn size_of(folder: &Path) -> u64 {
     entries
         .filter_map(|entry| {
             let about = entry.metadata().ok()?;
-            Some(if about.is_dir() { size_of(&entry.path()) } else { about.len() })
+            Some(if about.is_dir() {
+                size_of(&entry.path())
+            } else {
+                about.len()
+            })
         })
         .sum()
 }

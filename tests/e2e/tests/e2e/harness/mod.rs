@@ -9,6 +9,6 @@ mod server;
 
 pub use directory::Directory;
 pub use host::{Failure, Host, Running, plugin, test_plugin};
-pub use org::{Org, OrgBuilder};
+pub use org::Org;
 pub use report::{Export, Report, Verification};
 pub use server::WebServer;

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use okta_sim::{Change, Fault, RequestSeen, Settings, Sim, SimOptions, UserStatus};
 use serde_json::Value;
 
 use super::Export;
+
+/// How long a test waits for requests that a broken host may never send.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An org that is not started yet.
 pub struct OrgBuilder(SimOptions);
@@ -22,12 +26,6 @@ impl OrgBuilder {
     /// Gives its rate limits a window of another length.
     pub fn window_secs(mut self, seconds: i64) -> Self {
         self.0.window_secs = seconds;
-        self
-    }
-
-    /// Delays each answer.
-    pub fn latency_ms(mut self, milliseconds: u64) -> Self {
-        self.0.latency_ms = milliseconds;
         self
     }
 
@@ -87,7 +85,8 @@ impl Org {
         let patch: Value = serde_json::from_str(patch).expect("the test writes JSON");
         let mut whole = serde_json::to_value(self.0.settings()).expect("settings are JSON");
         merge(&mut whole, &patch);
-        let settings: Settings = serde_json::from_value(whole).expect("the test names settings that there are");
+        let settings: Settings =
+            serde_json::from_value(whole).expect("the test names settings that there are");
         self.0.set(|held| *held = settings);
         // What was granted before does not outlive the change, so that the next request meets it.
         self.0.expire_tokens();
@@ -131,15 +130,32 @@ impl Org {
         self.0.refill_limits();
     }
 
+    /// Waits until so many requests have come since the log was last emptied, answered or not.
+    pub fn wait_for_requests(&self, count: usize) {
+        let all_came = self.0.wait_for_requests(count as u64, PATIENCE);
+        assert!(
+            all_came,
+            "{count} requests were awaited and {} came",
+            self.requests().len()
+        );
+    }
+
     /// How often a path was asked.
     pub fn count(&self, path: &str) -> usize {
-        self.0.requests().iter().filter(|request| request.path == path).count()
+        self.0
+            .requests()
+            .iter()
+            .filter(|request| request.path == path)
+            .count()
     }
 
     /// The groups whose members were asked, each once, by their ids.
     pub fn member_lists_asked(&self) -> Vec<String> {
         let group_of = |request: &RequestSeen| {
-            let group = request.path.strip_prefix("/api/v1/groups/")?.strip_suffix("/users")?;
+            let group = request
+                .path
+                .strip_prefix("/api/v1/groups/")?
+                .strip_suffix("/users")?;
             Some(group.to_owned())
         };
         let groups: BTreeSet<_> = self.0.requests().iter().filter_map(group_of).collect();
@@ -164,7 +180,12 @@ impl Org {
     pub fn group(&self, nth: usize) -> String {
         let rows = self.rows();
         let groups = rows.iter().filter(|row| row["type"] == "group");
-        text(groups.map(|row| &row["external_id"]).nth(nth).expect("the org has so many groups"))
+        text(
+            groups
+                .map(|row| &row["external_id"])
+                .nth(nth)
+                .expect("the org has so many groups"),
+        )
     }
 
     /// An active user who is a member of the nth group, and is not the one that a lower number gives.
@@ -172,7 +193,10 @@ impl Org {
         let mut taken: Vec<String> = Vec::new();
         for at in 0..=nth {
             let members = self.members(&self.group(at));
-            let free = self.active_users().into_iter().find(|user| members.contains(user) && !taken.contains(user));
+            let free = self
+                .active_users()
+                .into_iter()
+                .find(|user| members.contains(user) && !taken.contains(user));
             taken.extend(free);
         }
         taken.pop().expect("the group has a member")
@@ -181,19 +205,27 @@ impl Org {
     /// An active user who is no member of the nth group.
     pub fn outsider_of(&self, nth: usize) -> String {
         let members = self.members(&self.group(nth));
-        let outsider = self.active_users().into_iter().rev().find(|user| !members.contains(user));
+        let outsider = self
+            .active_users()
+            .into_iter()
+            .rev()
+            .find(|user| !members.contains(user));
         outsider.expect("not everyone is a member")
     }
 
     fn members(&self, group: &str) -> BTreeSet<String> {
         let rows = self.rows();
-        let of_group = rows.iter().filter(|row| row["type"] == "membership" && row["group"] == group);
+        let of_group = rows
+            .iter()
+            .filter(|row| row["type"] == "membership" && row["group"] == group);
         of_group.map(|row| text(&row["user"])).collect()
     }
 
     fn active_users(&self) -> Vec<String> {
         let rows = self.rows();
-        let users = rows.iter().filter(|row| row["type"] == "user" && row["status"] == "ACTIVE");
+        let users = rows
+            .iter()
+            .filter(|row| row["type"] == "user" && row["status"] == "ACTIVE");
         users.map(|row| text(&row["external_id"])).collect()
     }
 
@@ -243,7 +275,9 @@ impl Org {
 
     /// Deletes somebody.
     pub fn delete_user(&self, user: &str) {
-        self.change(&Change::DeleteUser { user: user.to_owned() });
+        self.change(&Change::DeleteUser {
+            user: user.to_owned(),
+        });
     }
 
     /// Gives somebody another name.

@@ -57,7 +57,9 @@ impl Report {
 
     /// How many requests it sent.
     pub fn requests(&self) -> u64 {
-        self.document["requests"].as_u64().expect("a report counts requests")
+        self.document["requests"]
+            .as_u64()
+            .expect("a report counts requests")
     }
 
     /// The kind of its error.
@@ -76,7 +78,12 @@ impl Report {
     pub fn held_kinds(&self) -> Vec<&str> {
         self.document["held"]["reasons"]
             .as_array()
-            .map(|reasons| reasons.iter().filter_map(|reason| reason["kind"].as_str()).collect())
+            .map(|reasons| {
+                reasons
+                    .iter()
+                    .filter_map(|reason| reason["kind"].as_str())
+                    .collect()
+            })
             .unwrap_or_default()
     }
 }
@@ -91,30 +98,44 @@ pub struct Verification {
 impl Verification {
     /// What `directory verify --json` printed.
     pub fn new(exit_code: i32, document: Value) -> Self {
-        assert!(document["checks"].is_array(), "a verification has checks: {document:#}");
+        assert!(
+            document["checks"].is_array(),
+            "a verification has checks: {document:#}"
+        );
         Self { exit_code, document }
     }
 
     /// Whether all is right; the exit code says the same.
     pub fn is_verified(&self) -> bool {
-        let is_verified = self.document["verified"].as_bool().expect("a verification says so");
+        let is_verified = self.document["verified"]
+            .as_bool()
+            .expect("a verification says so");
         assert_eq!(is_verified, self.exit_code == 0, "{:#}", self.document);
         is_verified
     }
 
     fn checks_with(&self, outcome: &str) -> Vec<&Value> {
         let checks = self.document["checks"].as_array().expect("checks are a list");
-        checks.iter().filter(|check| check["outcome"] == outcome).collect()
+        checks
+            .iter()
+            .filter(|check| check["outcome"] == outcome)
+            .collect()
     }
 
     /// The ids of the checks that failed.
     pub fn failed(&self) -> Vec<&str> {
-        self.checks_with("failed").iter().filter_map(|check| check["id"].as_str()).collect()
+        self.checks_with("failed")
+            .iter()
+            .filter_map(|check| check["id"].as_str())
+            .collect()
     }
 
     /// The ids of the checks that warn.
     pub fn warnings(&self) -> Vec<&str> {
-        self.checks_with("warning").iter().filter_map(|check| check["id"].as_str()).collect()
+        self.checks_with("warning")
+            .iter()
+            .filter_map(|check| check["id"].as_str())
+            .collect()
     }
 
     /// What the failed checks saw.
@@ -129,7 +150,11 @@ impl Verification {
 
     /// One text of the checks of one outcome.
     pub fn texts(&self, outcome: &str, name: &str) -> String {
-        let texts: Vec<_> = self.checks_with(outcome).iter().filter_map(|check| check[name].as_str()).collect();
+        let texts: Vec<_> = self
+            .checks_with(outcome)
+            .iter()
+            .filter_map(|check| check[name].as_str())
+            .collect();
         texts.join("\n")
     }
 }

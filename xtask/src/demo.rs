@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::build;
 use crate::control;
@@ -50,7 +50,7 @@ fn walk(person: &Person, org: &Org) -> Result<()> {
     person.types(&["directory", "enable", "acme"])?;
     say("# The first sync reads everything.");
     person.types(&["sync", "acme"])?;
-    say("# In the org, somebody joins, somebody is suspended and a group gets a member.");
+    say("# Meanwhile at Okta: Margaret Hamilton joins, and a group with her; somebody else is suspended.");
     org.change()?;
     say("# The second sync changes just that, and asks only for the groups that changed.");
     person.types(&["sync", "acme"])?;
@@ -64,14 +64,14 @@ fn walk(person: &Person, org: &Org) -> Result<()> {
 /// The newest run of `run list`.
 fn latest_run(runs: &str) -> Result<String> {
     let runs: Value = serde_json::from_str(runs).context("reading `run list --json`")?;
-    let list = runs.as_array().or_else(|| runs["runs"].as_array());
-    list.and_then(|list| {
-        list.iter()
-            .filter_map(|run| run["run"].as_str().or(run["id"].as_str()))
-            .max()
-    })
-    .map(str::to_owned)
-    .context("`run list --json` names no run")
+    runs.as_array()
+        .and_then(|list| {
+            list.iter()
+                .filter_map(|run| run["run"].as_str().or(run["id"].as_str()))
+                .max()
+        })
+        .map(str::to_owned)
+        .context("`run list --json` names no run")
 }
 
 /// The simulated org, running beside.
@@ -115,8 +115,28 @@ impl Org {
         control::request(&self.control, method, path, body)
     }
 
+    /// Somebody joins the org and a group, and somebody else is suspended.
     fn change(&self) -> Result<()> {
-        self.control("POST", "/changes", "{}").map(drop)
+        let suspended = self.first("/users", |user| {
+            user["status"] == "ACTIVE" && user["assigned"] == true
+        })?;
+        let group = self.first("/groups", |group| group["assigned"] == true)?;
+        let newcomer = "margaret.hamilton@acme.example";
+        let changes = json!([
+            {"do": "add-user", "login": newcomer, "email": newcomer, "first_name": "Margaret", "last_name": "Hamilton"},
+            {"do": "add-member", "group": group, "user": newcomer},
+            {"do": "set-status", "user": suspended, "status": "SUSPENDED"},
+        ]);
+        self.control("POST", "/changes", &changes.to_string()).map(drop)
+    }
+
+    /// The id of the first row of a listing of the control API that fits.
+    fn first(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let rows: Value = serde_json::from_str(&self.control("GET", path, "")?)
+            .with_context(|| format!("reading {path} of the control API"))?;
+        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| fits(row)));
+        row.map(|row| row["id"].clone())
+            .with_context(|| format!("no row of {path} fits: the demo's org is too small"))
     }
 }
 

@@ -207,8 +207,9 @@ fn first_path_segments(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether code decides something by a provider's word. Examples in texts may name one.
 fn names_a_provider(line: &str) -> bool {
-    line.to_ascii_lowercase().contains("okta")
+    line.to_ascii_lowercase().contains("\"okta\"")
 }
 
 #[cfg(test)]

@@ -54,19 +54,13 @@ pub fn plugins(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the plugins that only tests load: the hostile ones and the examples. A file is called as its provider is: the
-/// package's name without `plugin-` or `test-plugin-`.
+/// Builds the plugins that only tests load: the hostile ones and the examples, each called as its package is.
 fn test_plugins(workspace: &Workspace) -> Result<()> {
     let built: Vec<_> = test_plugin_packages(workspace)
         .iter()
-        .map(|package| (package.name.as_str(), provider_of(&package.name)))
+        .map(|package| (package.name.as_str(), package.name.clone()))
         .collect();
     components(workspace, &built, &workspace.target.join("test-plugins"))
-}
-
-fn provider_of(package: &str) -> String {
-    let name = package.strip_prefix("test-").unwrap_or(package);
-    name.strip_prefix("plugin-").unwrap_or(name).to_owned()
 }
 
 /// The packages that become test plugins.

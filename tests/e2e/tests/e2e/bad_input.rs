@@ -200,7 +200,7 @@ fn a_broken_file_beside_the_plugins_does_not_take_them_away() {
 
 #[test]
 fn a_component_with_another_world_is_refused() {
-    let path = test_plugin("other-world").display().to_string();
+    let path = test_plugin("test-plugin-other-world").display().to_string();
     let failure = Host::new().failure(&["plugin", "inspect", &path]);
     assert!(
         failure.text().contains("idsync:plugin/directory-sync@0.1.0"),
@@ -210,7 +210,7 @@ fn a_component_with_another_world_is_refused() {
 
 #[test]
 fn a_component_that_imports_the_file_system_is_refused_by_the_name_of_the_import() {
-    let path = test_plugin("filesystem").display().to_string();
+    let path = test_plugin("test-plugin-filesystem").display().to_string();
     let failure = Host::new().failure(&["plugin", "inspect", &path]);
     assert!(failure.text().contains("wasi:filesystem"), "{failure:?}");
 }

@@ -144,7 +144,7 @@ fn other_directories_go_on_beside_a_plugin_that_loops() {
     std::fs::create_dir(&plugins).expect("the folder of the test can be written");
     for (name, file) in [
         ("okta", crate::harness::plugin("okta")),
-        ("hostile", test_plugin("hostile")),
+        ("hostile", test_plugin("test-plugin-hostile")),
     ] {
         std::fs::copy(file, plugins.join(format!("{name}.wasm"))).expect("the plugin was built");
     }

@@ -57,9 +57,15 @@ impl Host {
         Self::new().trusting(org.ca()).reaching(org.domain())
     }
 
-    /// The same host, with the plugins that only tests load.
+    /// The same host, with the plugins that only tests load. A plugin's file is called as its provider is.
     pub fn with_test_plugins(mut self) -> Self {
-        self.plugins = built("test-plugins");
+        let folder = self.folder.path().join("test-plugins");
+        fs::create_dir(&folder).expect("the folder of the test can be written");
+        for (provider, package) in [("hostile", "test-plugin-hostile"), ("static", "plugin-static")] {
+            let file = folder.join(format!("{provider}.wasm"));
+            fs::copy(test_plugin(package), file).expect("the plugin can be copied");
+        }
+        self.plugins = folder;
         self
     }
 
@@ -291,7 +297,7 @@ impl Running {
     }
 }
 
-/// A file of the test plugins.
+/// A file of the test plugins, by its package.
 pub fn test_plugin(name: &str) -> PathBuf {
     built("test-plugins").join(format!("{name}.wasm"))
 }

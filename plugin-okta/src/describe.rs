@@ -140,7 +140,10 @@ mod tests {
         let description = describe();
         for step in &description.guide {
             for name in step.fills {
-                assert!(description.settings.iter().any(|spec| spec.name == *name), "{name}");
+                assert!(
+                    description.settings.iter().any(|spec| spec.name == *name),
+                    "{name}"
+                );
             }
         }
     }
@@ -148,19 +151,36 @@ mod tests {
     #[test]
     fn the_guide_shows_the_public_key_once_and_asks_for_what_is_required() {
         let description = describe();
-        let shows = description.guide.iter().filter(|step| step.shows_public_key).count();
+        let shows = description
+            .guide
+            .iter()
+            .filter(|step| step.shows_public_key)
+            .count();
         assert_eq!(shows, 1);
         for spec in description.settings.iter().filter(|spec| spec.required) {
-            assert!(description.guide.iter().any(|step| step.fills.contains(&spec.name)));
+            assert!(
+                description
+                    .guide
+                    .iter()
+                    .any(|step| step.fills.contains(&spec.name))
+            );
         }
     }
 
     #[test]
     fn the_guide_tells_everything_that_must_be_granted() {
         let description = describe();
-        let text: String = description.guide.iter().map(|step| step.text.to_lowercase()).collect();
+        let text: String = description
+            .guide
+            .iter()
+            .map(|step| step.text.to_lowercase())
+            .collect();
         for permission in description.permissions {
-            assert!(text.contains(&permission.name.to_lowercase()), "{}", permission.name);
+            assert!(
+                text.contains(&permission.name.to_lowercase()),
+                "{}",
+                permission.name
+            );
         }
     }
 }

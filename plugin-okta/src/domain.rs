@@ -71,7 +71,9 @@ pub(crate) fn mend(given: &str) -> Result<Mended, String> {
         rest = &rest[..end];
     }
     if rest.contains('@') {
-        return Err(format!("it holds a user name or is an e-mail address. {EXPECTED}"));
+        return Err(format!(
+            "it holds a user name or is an e-mail address. {EXPECTED}"
+        ));
     }
     if rest.starts_with('[') || rest.matches(':').count() > 1 {
         return Err(ip_refused());
@@ -137,9 +139,8 @@ fn check_host(host: &str) -> Result<(), String> {
         });
     }
     let labels: Vec<&str> = host.split('.').collect();
-    let is_well_formed = |label: &&str| {
-        (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-    };
+    let is_well_formed =
+        |label: &&str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
     if host.len() > 253 || !labels.iter().all(is_well_formed) {
         return Err(format!("it is no well-formed host name. {EXPECTED}"));
     }
@@ -147,7 +148,10 @@ fn check_host(host: &str) -> Result<(), String> {
         return Err(format!("it lacks the part after the org's name. {EXPECTED}"));
     }
     let org = OKTA_OWNED.iter().find_map(|owned| host.strip_suffix(owned));
-    if matches!(org, Some("" | "www." | "login." | "developer." | "help." | "support.")) {
+    if matches!(
+        org,
+        Some("" | "www." | "login." | "developer." | "help." | "support.")
+    ) {
         return Err(format!("it is a site of Okta's own and no org. {EXPECTED}"));
     }
     Ok(())
@@ -198,7 +202,10 @@ mod tests {
         }
         assert_eq!(mended("acme.okta.com.").0, "acme.okta.com");
         assert_eq!(mended("acme.okta.com/").0, "acme.okta.com");
-        assert_eq!(mended("https://org-admin.localhost:8443/x").0, "org.localhost:8443");
+        assert_eq!(
+            mended("https://org-admin.localhost:8443/x").0,
+            "org.localhost:8443"
+        );
     }
 
     #[test]

@@ -84,7 +84,10 @@ pub struct HttpResponse<B> {
 }
 
 /// The body of an answer, read piece by piece.
-#[expect(async_fn_in_trait, reason = "one thread runs all of it, so no future need be `Send`")]
+#[expect(
+    async_fn_in_trait,
+    reason = "one thread runs all of it, so no future need be `Send`"
+)]
 pub trait Body {
     /// The next piece, or nothing at the end.
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
@@ -188,7 +191,10 @@ pub enum LogLevel {
 
 /// What the host offers. Faults of the host itself are not the logic's concern: in the component they end the call,
 /// and a native host keeps them, answers `cancelled` with true, and reports them in place of what the logic returns.
-#[expect(async_fn_in_trait, reason = "one thread runs all of it, so no future need be `Send`")]
+#[expect(
+    async_fn_in_trait,
+    reason = "one thread runs all of it, so no future need be `Send`"
+)]
 pub trait Host {
     /// The body of an answer.
     type Body: Body;

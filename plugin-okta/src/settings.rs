@@ -39,7 +39,8 @@ impl Settings {
                 "Correct the directory's settings, then verify it.",
             )
         };
-        let (mut domain, mut client_id, mut app_id, mut percent) = (None, None, None, DEFAULT_RATE_LIMIT_PERCENT);
+        let (mut domain, mut client_id, mut app_id, mut percent) =
+            (None, None, None, DEFAULT_RATE_LIMIT_PERCENT);
         for (name, value) in pairs {
             let mended = mend(name, value)
                 .map_err(|problem| invalid(format!("The setting `{name}` can't be used: {problem}")))?;
@@ -99,7 +100,11 @@ pub fn normalize<'a>(
             }),
         }
     }
-    if problems.is_empty() { Ok(normalized) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(normalized)
+    } else {
+        Err(problems)
+    }
 }
 
 /// One value in canonical form. No value: an optional setting that was left empty.
@@ -174,7 +179,10 @@ fn mend_client_id(given: &str) -> Result<Mended, String> {
             "it holds characters that no client id has, or has not its length. {WHERE}"
         ));
     }
-    Ok(Mended { value: Some(value), notes })
+    Ok(Mended {
+        value: Some(value),
+        notes,
+    })
 }
 
 fn mend_app_id(given: &str) -> Result<Mended, String> {
@@ -182,7 +190,10 @@ fn mend_app_id(given: &str) -> Result<Mended, String> {
                          app at Okta. Leave it empty to sync every app that the role can see.";
     let (value, notes) = trimmed(APP_ID, given);
     if value.is_empty() {
-        return Ok(Mended { value: None, notes: Vec::new() });
+        return Ok(Mended {
+            value: None,
+            notes: Vec::new(),
+        });
     }
     if let Some(instead) = pasted_instead(&value) {
         return Err(format!("{instead}. {WHERE}"));
@@ -192,23 +203,34 @@ fn mend_app_id(given: &str) -> Result<Mended, String> {
             "it holds characters that no app id has, or has not its length. {WHERE}"
         ));
     }
-    Ok(Mended { value: Some(value), notes })
+    Ok(Mended {
+        value: Some(value),
+        notes,
+    })
 }
 
 fn mend_percent(given: &str) -> Result<Mended, String> {
     let (value, mut notes) = trimmed(RATE_LIMIT_PERCENT, given);
     if value.is_empty() {
-        return Ok(Mended { value: None, notes: Vec::new() });
+        return Ok(Mended {
+            value: None,
+            notes: Vec::new(),
+        });
     }
     let digits = value.strip_suffix('%').map_or(value.as_str(), str::trim_end);
     if digits.len() != value.len() {
         notes.push(format!("`{RATE_LIMIT_PERCENT}`: the percent sign was removed."));
     }
     match digits.parse::<u32>() {
-        Ok(percent @ 1..=100) => Ok(Mended { value: Some(percent.to_string()), notes }),
-        _ => Err("it should be a whole number from 1 to 100: how many percent of each of Okta's rate limits a \
+        Ok(percent @ 1..=100) => Ok(Mended {
+            value: Some(percent.to_string()),
+            notes,
+        }),
+        _ => Err(
+            "it should be a whole number from 1 to 100: how many percent of each of Okta's rate limits a \
                   sync may use."
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }
 
@@ -239,7 +261,10 @@ mod tests {
     #[test]
     fn spaces_are_removed_and_said_so() {
         let normalized = normalize([(CLIENT_ID, " 0oaabc123 ")]).unwrap();
-        assert_eq!(normalized.settings, [(CLIENT_ID.to_owned(), "0oaabc123".to_owned())]);
+        assert_eq!(
+            normalized.settings,
+            [(CLIENT_ID.to_owned(), "0oaabc123".to_owned())]
+        );
         assert_eq!(normalized.notes.len(), 1);
     }
 

@@ -1,10 +1,6 @@
 //! Binds the logic to the contract: the component's exports.
 
-#[expect(
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated from wit/"
-)]
+#[expect(clippy::all, clippy::pedantic, reason = "generated from wit/")]
 mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
@@ -83,9 +79,7 @@ impl contract::Guest for Okta {
         }
     }
 
-    fn normalize(
-        given: Vec<types::Setting>,
-    ) -> Result<contract::Normalized, Vec<contract::SettingProblem>> {
+    fn normalize(given: Vec<types::Setting>) -> Result<contract::Normalized, Vec<contract::SettingProblem>> {
         match settings::normalize(pairs(&given)) {
             Ok(normalized) => Ok(contract::Normalized {
                 settings: normalized

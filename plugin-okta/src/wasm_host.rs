@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::executor::ready;
 use crate::host::{
-    Body, Entity, Group, Headers, Host, HttpRequest, HttpResponse, LogLevel, MembersVerdict, Method, PagePart,
-    SigningKey, StoredCounts, TransportError, User,
+    Body, Entity, Group, Headers, Host, HttpRequest, HttpResponse, LogLevel, MembersVerdict, Method,
+    PagePart, SigningKey, StoredCounts, TransportError, User,
 };
 use crate::wasm::idsync::plugin::{identity_store, key_store, log, timer, types, vault};
 use crate::wasm::wasi::clocks::{monotonic_clock, wall_clock};
@@ -43,7 +43,9 @@ impl WasmHost {
     fn key(&self, key: SigningKey) -> Result<&key_store::SigningKey, key_store::KeyError> {
         let (cell, made): (_, fn() -> _) = match key {
             SigningKey::Directory => (&self.directory_key, key_store::directory_key),
-            SigningKey::Proof => (&self.proof_key, || key_store::ephemeral_key(key_store::Algorithm::Es256)),
+            SigningKey::Proof => (&self.proof_key, || {
+                key_store::ephemeral_key(key_store::Algorithm::Es256)
+            }),
         };
         if let Some(key) = cell.get() {
             return Ok(key);
@@ -68,7 +70,9 @@ pub(crate) struct IncomingStream {
 impl Body for IncomingStream {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         loop {
-            let Some(stream) = &self.stream else { return Ok(None) };
+            let Some(stream) = &self.stream else {
+                return Ok(None);
+            };
             match stream.read(READ_BYTES) {
                 Ok(bytes) if bytes.is_empty() => ready(stream.subscribe()).await,
                 Ok(bytes) => return Ok(Some(bytes)),
@@ -102,12 +106,12 @@ fn transport_error(code: &ErrorCode) -> TransportError {
         | ErrorCode::DestinationIpUnroutable
         | ErrorCode::ConnectionRefused
         | ErrorCode::ConnectionTimeout => broken("no connection could be made"),
-        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError => {
-            broken("the connection broke")
-        }
-        ErrorCode::ConnectionReadTimeout | ErrorCode::ConnectionWriteTimeout | ErrorCode::HttpResponseTimeout => {
-            broken("the connection stalled")
-        }
+        ErrorCode::ConnectionTerminated
+        | ErrorCode::HttpResponseIncomplete
+        | ErrorCode::HttpProtocolError => broken("the connection broke"),
+        ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => broken("the connection stalled"),
         ErrorCode::ConnectionLimitReached => broken("too many connections are open"),
         ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
             broken("no secure connection could be made: the certificate is not trusted, or TLS failed")
@@ -116,15 +120,20 @@ fn transport_error(code: &ErrorCode) -> TransportError {
             broken("the request could not be made")
         }
         ErrorCode::HttpResponseBodySize(_) => TransportError::TooLarge(what),
-        ErrorCode::DestinationIpProhibited | ErrorCode::HttpRequestDenied | ErrorCode::HttpRequestUriInvalid => {
+        ErrorCode::DestinationIpProhibited
+        | ErrorCode::HttpRequestDenied
+        | ErrorCode::HttpRequestUriInvalid => {
             TransportError::AddressRefused(format!("the host does not allow this address ({what})"))
         }
-        _ => TransportError::Refused(format!("the answer is not what HTTP or the host's limits allow ({what})")),
+        _ => TransportError::Refused(format!(
+            "the answer is not what HTTP or the host's limits allow ({what})"
+        )),
     }
 }
 
 fn outgoing(request: &HttpRequest) -> Result<http::OutgoingRequest, TransportError> {
-    let refused = |what: &str| TransportError::Refused(format!("the request's {what} is not allowed by the host"));
+    let refused =
+        |what: &str| TransportError::Refused(format!("the request's {what} is not allowed by the host"));
     let mut headers: Vec<(String, Vec<u8>)> = request
         .headers
         .iter()

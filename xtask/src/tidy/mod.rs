@@ -1,11 +1,11 @@
 //! `tidy`: what a reviewer would otherwise have to look for.
 
 mod layers;
+mod reference;
 mod sources;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -13,8 +13,8 @@ use crate::build;
 use crate::out;
 use crate::workspace::Workspace;
 
-/// The generated docs: the file, and the arguments of `idsync` that print it.
-const GENERATED: &[(&str, &[&str])] = &[("docs/cli.md", &["reference"])];
+/// The page that is made from the binary's help.
+const REFERENCE: &str = "docs/cli.md";
 
 /// Something that is not as it must be.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,40 +56,19 @@ pub fn run(workspace: &Workspace, write: bool) -> Result<()> {
     Ok(())
 }
 
-/// Compares the generated docs with what the built binary prints, or writes them.
+/// Compares the generated docs with what the built binary says, or writes them.
 pub fn generated_docs(workspace: &Workspace, write: bool) -> Result<()> {
     let binary = workspace
         .target
         .join("debug")
         .join(format!("idsync{}", std::env::consts::EXE_SUFFIX));
-    for (file, arguments) in GENERATED {
-        let path = workspace.root.join(file);
-        if !write && !path.exists() {
-            continue;
-        }
-        let fresh = printed(&binary, arguments)?;
-        if write {
-            fs::write(&path, fresh).with_context(|| format!("writing {}", path.display()))?;
-            out::line(&format!("{file}: written"));
-        } else if fs::read(&path).with_context(|| format!("reading {}", path.display()))? != fresh {
-            bail!("{file} is not what the command line says now: run `cargo xtask tidy --write`");
-        }
+    let path = workspace.root.join(REFERENCE);
+    let page = reference::page(&binary)?;
+    if write {
+        fs::write(&path, page).with_context(|| format!("writing {}", path.display()))?;
+        out::line(&format!("{REFERENCE}: written"));
+    } else if fs::read_to_string(&path).ok().as_deref() != Some(page.as_str()) {
+        bail!("{REFERENCE} is not what the command line says now: run `cargo xtask tidy --write`");
     }
     Ok(())
-}
-
-fn printed(binary: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
-    let output = Command::new(binary)
-        .args(arguments)
-        .output()
-        .with_context(|| format!("starting {}", binary.display()))?;
-    if !output.status.success() {
-        bail!(
-            "`{} {}` failed: {}",
-            binary.display(),
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(output.stdout)
 }

@@ -41,6 +41,7 @@ enum Task {
     /// Put release builds into dist/: the host and the Okta plugin
     Dist,
     /// Start a simulated Okta org (`cargo xtask sim --help` for its options)
+    #[command(disable_help_flag = true)]
     Sim {
         /// Options of the simulated org
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -143,6 +143,9 @@ pub enum StoreError {
         /// The run.
         run: RunId,
     },
+    /// The process is about to end.
+    #[error("the store takes no more work because the process is about to end; start it again")]
+    ShuttingDown,
     /// A stored value is not what this version writes.
     #[error("the store holds {what} that can't be read; restore it from a backup")]
     Unreadable {

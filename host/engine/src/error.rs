@@ -25,11 +25,13 @@ pub enum EngineError {
     Plugin(Box<Failure>),
     /// The run's end could not be stored. Nothing that readers see was changed; the next run records this one as
     /// failed.
-    #[error("the end of {run} could not be stored; mend the store and sync again")]
+    #[error("{run} failed ({failure}), and this could not be stored; mend the store and sync again")]
     Unrecorded {
         /// The run.
         run: RunId,
-        /// Why.
+        /// Why it failed.
+        failure: Box<Failure>,
+        /// Why its end could not be stored.
         #[source]
         source: StoreError,
     },

@@ -25,17 +25,13 @@ impl Mended {
     }
 }
 
-/// Mends a user. Names are cut; what people are told apart by is not, since it could become another's.
+/// Mends a user. Names are cut; what people are told apart by is not, since it could become another's. Of a user whom
+/// readers don't see anyway, it does not matter.
 pub fn user(user: &mut User) -> Mended {
-    if user.email.trim().is_empty() {
-        return Mended::Unusable("it has no e-mail".to_owned());
-    }
-    for (what, value) in [("e-mail", &user.email), ("username", &user.username)] {
-        if let Some(count) = text::excess(value) {
-            return Mended::Unusable(format!(
-                "its {what} has {count} characters, and may have {MAX_TEXT_CHARS}"
-            ));
-        }
+    if user.active
+        && let Some(why) = defect(user)
+    {
+        return Mended::Unusable(why);
     }
     let mut remarks = Vec::new();
     for (what, name) in [
@@ -49,6 +45,21 @@ pub fn user(user: &mut User) -> Mended {
     }
     cut("status", &mut user.provider_status, &mut remarks);
     Mended::by(&remarks)
+}
+
+/// Why a user can't be shown to readers.
+fn defect(user: &User) -> Option<String> {
+    if user.email.trim().is_empty() {
+        return Some("it has no e-mail".to_owned());
+    }
+    for (what, value) in [("e-mail", &user.email), ("username", &user.username)] {
+        if let Some(count) = text::excess(value) {
+            return Some(format!(
+                "its {what} has {count} characters, and may have {MAX_TEXT_CHARS}"
+            ));
+        }
+    }
+    None
 }
 
 /// Mends a group: texts are cut, and one without a name is shown by its id.
@@ -131,6 +142,16 @@ mod tests {
             ..a_user()
         };
         assert_eq!(user(&mut given), Mended::Unusable("it has no e-mail".to_owned()));
+    }
+
+    #[test]
+    fn runs_1_8_a_user_who_is_not_seen_anyway_needs_no_e_mail() {
+        let mut given = User {
+            email: String::new(),
+            active: false,
+            ..a_user()
+        };
+        assert_eq!(user(&mut given), Mended::AsItWas);
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Sync {
                 },
             )
             .await?;
+        tracing::info!(run = %order.run, directory = %order.directory, ?mode, order.dry_run, "the run begins");
         signals.events.emit(RunEvent::Started {
             run: order.run.clone(),
             mode,
@@ -144,6 +145,7 @@ impl Sync {
             Ok(settled) => report(&settled.record, settled.held)?,
             Err(halt) => report(&self.end_as_failed(&order, halt).await?, None)?,
         };
+        tracing::info!(run = %order.run, outcome = report.outcome.as_str(), report.duration_ms, "the run has ended");
         signals.events.emit(RunEvent::Ended {
             run: order.run.clone(),
             outcome: report.outcome,
@@ -173,7 +175,7 @@ impl Sync {
         tracing::warn!(run = %order.run, kind = %failure.kind, stage = failure.stage, "{}", failure.summary);
         let ended = self
             .store
-            .end_run(&order.tenant, &order.run, RunEnd::Failed(failure), facts)
+            .end_run(&order.tenant, &order.run, RunEnd::Failed(failure.clone()), facts)
             .await;
         let record = match ended {
             // The removal of the directory has ended the run already.
@@ -182,6 +184,7 @@ impl Sync {
         };
         record.map_err(|source| EngineError::Unrecorded {
             run: order.run.clone(),
+            failure: Box::new(failure),
             source,
         })
     }

@@ -377,10 +377,10 @@ async fn runs_3_4_a_directory_that_is_removed_while_it_is_read_stays_removed() {
             Ok(())
         }
     });
-    match world.try_run(world.order()).await {
-        Ok(report) => assert_ne!(report.outcome, Outcome::Succeeded),
-        Err(error) => assert!(matches!(error, EngineError::Unrecorded { .. }), "{error}"),
-    }
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Cancelled);
+    let error = report.error.unwrap();
+    assert!(error.summary.contains("the directory was removed"), "{error:?}");
     let gone = world
         .store
         .directory(&world.tenant, world.directory.as_str())

@@ -71,7 +71,8 @@ fn become_state(org: &mut Org, step: &Step, now: idsync_model::UnixMillis) {
         }
     }
     for (n, group) in step.groups.iter().enumerate() {
-        let id = format!("g{n}");
+        // One group whose version is a time, one with a tag, one without.
+        let id = format!("{}{n}", ["time", "tag", "plain"][n]);
         let Some((name, is_member)) = group else {
             org.groups.remove(&id);
             continue;

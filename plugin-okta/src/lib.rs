@@ -23,12 +23,21 @@ pub mod org;
 pub mod pace;
 pub mod pages;
 pub mod probe;
+#[cfg(not(target_family = "wasm"))]
+pub mod recordings;
 pub mod report;
 pub mod retry;
 pub mod rows;
 pub mod settings;
 pub mod sync;
 pub mod verify;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod sync_tests;
+#[cfg(test)]
+mod verify_tests;
 
 #[cfg(target_family = "wasm")]
 mod executor;

@@ -396,9 +396,9 @@ impl Org {
                 self.apps[app].assign_group(group, now);
                 if *with_members {
                     let members = self.group(group).members.clone();
-                    members
-                        .into_iter()
-                        .for_each(|user| self.apps[app].assign(user, Scope::Group));
+                    for user in members {
+                        self.apps[app].assign(user, Scope::Group);
+                    }
                 }
                 Ok(self.group(group).id.to_string())
             }

@@ -175,11 +175,11 @@ fn tell(
         }
         ("GET", ["settings"]) => shown(state.settings()),
         ("PATCH" | "PUT", ["settings"]) => {
-            let patch: Value = parsed(body)?;
-            let settings = state.settings().patched(&patch);
-            let settings = settings.map_err(|error| format!("setting: {error}; see tests/sim/README.md"))?;
-            state.set(|held| held.clone_from(&settings));
-            shown(settings)
+            let wanted: Value = parsed(body)?;
+            let patched = state.settings().patched(&wanted);
+            let patched = patched.map_err(|error| format!("setting: {error}; see tests/sim/README.md"))?;
+            state.set(|held| held.clone_from(&patched));
+            shown(patched)
         }
         ("GET", ["users"]) => shown(users(&read(&state.org), query)),
         ("GET", ["groups"]) => shown(groups(&read(&state.org))),

@@ -157,21 +157,19 @@ impl Visit<'_> {
                 let mut thumbprint = None;
                 let checked = access.check(self.state, &mut thumbprint);
                 self.thumbprint = thumbprint;
+                let request = Request {
+                    endpoint,
+                    path: self.path().to_owned(),
+                    ids,
+                    query: url::form_urlencoded::parse(query.as_bytes())
+                        .into_owned()
+                        .collect(),
+                    moved: mangle::moved(&faults),
+                    accepts_gzip: self.accepts_gzip() && !mangle::needs_rows(&faults),
+                };
                 match checked {
+                    Ok(()) => request.answer(self.state),
                     Err(refused) => refused,
-                    Ok(()) => {
-                        let request = Request {
-                            endpoint,
-                            path: self.path().to_owned(),
-                            ids,
-                            query: url::form_urlencoded::parse(query.as_bytes())
-                                .into_owned()
-                                .collect(),
-                            moved: mangle::moved(&faults),
-                            accepts_gzip: self.accepts_gzip() && !mangle::needs_rows(&faults),
-                        };
-                        request.answer(self.state)
-                    }
                 }
             }
         };

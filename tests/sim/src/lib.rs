@@ -15,6 +15,11 @@
 //! The rest of the way in: [`Sim`] holds one org; [`Settings`] is what an admin would set at Okta; [`Change`] is
 //! what happens in the org; [`Fault`] is what goes wrong. The control API offers the same over plain HTTP.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is an answer like any other, and as big"
+)]
+
 mod access;
 mod answer;
 mod change;

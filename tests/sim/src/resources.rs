@@ -229,9 +229,11 @@ impl Request {
             }
             Endpoint::AppGroup => {
                 let app = &org.apps[self.app(settings, org)?];
-                let row = org
-                    .group_at(self.id(1))
-                    .and_then(|group| app.find_group(group).ok());
+                // A group that was deleted is named by its apps for a while.
+                let row = app
+                    .groups
+                    .iter()
+                    .position(|row| org.group(row.group).id.as_str() == self.id(1));
                 let row = row.ok_or_else(|| not_found(self.id(1), "ApplicationGroupAssignment"))?;
                 rows::app_group(body, base, org, app, app.groups[row], is_expanded("group"));
             }

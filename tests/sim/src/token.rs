@@ -154,9 +154,9 @@ fn check_assertion<'a>(
     url: &str,
     field: &impl Fn(&str) -> Option<&'a str>,
 ) -> Result<(), Answer> {
-    let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let assertion = field("client_assertion")
-        .filter(|_| field("client_assertion_type") == Some(kind))
+        .filter(|_| field("client_assertion_type") == Some(jwt))
         .ok_or_else(|| {
             invalid_client(
                 "Client authentication failed. Either the client or the client credentials are invalid.",
@@ -164,9 +164,9 @@ fn check_assertion<'a>(
         })?;
     let malformed = || invalid_client("The client_assertion is malformed.");
     let header = dpop::header_of(assertion).ok_or_else(malformed)?;
-    let unproven = dpop::claims_of(assertion).ok_or_else(malformed)?;
+    let told = dpop::claims_of(assertion).ok_or_else(malformed)?;
     let client = settings.client_id.as_str();
-    if field("client_id").is_some_and(|id| id != client) || unproven["sub"] != client {
+    if field("client_id").is_some_and(|id| id != client) || told["sub"] != client {
         return Err(invalid_client("Invalid value for 'client_id' parameter."));
     }
     let kid = header["kid"].as_str().unwrap_or_default();
@@ -213,12 +213,12 @@ fn check_assertion<'a>(
             "The client_assertion token was issued in the future.",
         ));
     }
-    if let Some(id) = claims["jti"].as_str() {
-        if !lock(&state.seen).is_new(&format!("assertion {id}"), ends, now) {
-            return Err(invalid_client(
-                "The client_assertion token has already been used.",
-            ));
-        }
+    if let Some(id) = claims["jti"].as_str()
+        && !lock(&state.seen).is_new(&format!("assertion {id}"), ends, now)
+    {
+        return Err(invalid_client(
+            "The client_assertion token has already been used.",
+        ));
     }
     Ok(())
 }

@@ -57,6 +57,13 @@ impl Granted {
             log: LogCtx::new(book),
         }
     }
+
+    /// Lets the call have as many resources open at once, in place of [`HANDLE_LIMIT`].
+    #[must_use]
+    pub fn with_handle_limit(mut self, limit: usize) -> Self {
+        self.table.set_max_capacity(limit);
+        self
+    }
 }
 
 /// A wasmtime store's state that lends what its call is granted.

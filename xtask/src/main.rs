@@ -6,11 +6,13 @@ mod control;
 mod demo;
 mod dist;
 mod out;
+mod recordings;
 mod sim;
 mod test;
 mod tidy;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -47,6 +49,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Read recorded answers of real Okta orgs with the plugin's own types
+    Recordings {
+        /// The folder with the recordings and their index.json
+        folder: PathBuf,
+    },
     /// Check what a reviewer would have to: head comments, layers, generated docs, unowned TODOs
     Tidy {
         /// Write the generated docs instead of comparing them
@@ -64,6 +71,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Dist => dist::run(&workspace),
         Task::Sim { arguments } => sim::run(&workspace, &arguments),
+        Task::Recordings { folder } => recordings::run(&folder),
         Task::Tidy { write } => tidy::run(&workspace, write),
     }
 }

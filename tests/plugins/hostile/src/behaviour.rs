@@ -54,7 +54,8 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
         "handles" => loop {
             std::mem::forget(monotonic_clock::subscribe_duration(SECOND_NS));
         },
-        "deep-recursion" => failed(&dig(1).to_string()),
+        "deep-recursion" => failed(&dig(black_box(1)).to_string()),
+        "deep-frames" => failed(&fill(black_box(1)).to_string()),
         "big-call" => {
             log::write(Level::Info, &"x".repeat(8 * MIB), &[]);
             failed("a call of 8 MiB went through")
@@ -134,12 +135,23 @@ fn ask(host: &str) -> Result<SyncSummary, Failure> {
     }
 }
 
-#[expect(unconditional_recursion, reason = "it is what the behaviour is about")]
+/// Recursion that takes room on the stack of calls alone.
 fn dig(depth: u64) -> u64 {
-    let mut room = [0_u8; 256];
-    room[usize::try_from(depth % 256).unwrap_or(0)] = 1;
+    if depth == u64::MAX {
+        return 1;
+    }
+    dig(depth + 1).wrapping_mul(31) ^ depth
+}
+
+/// Recursion that takes room in linear memory.
+fn fill(depth: u64) -> u64 {
+    if depth == u64::MAX {
+        return 1;
+    }
+    let mut room = [0_u8; 4_096];
+    room[usize::try_from(depth % 4_096).unwrap_or(0)] = 1;
     let room = black_box(room);
-    dig(depth + 1) + u64::from(room[0])
+    fill(depth + 1) + u64::from(room[0])
 }
 
 fn value<'a>(settings: &'a [Setting], name: &str) -> &'a str {

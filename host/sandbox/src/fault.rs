@@ -215,7 +215,7 @@ impl Fault {
             let _ = write!(
                 failure.summary,
                 "; its last words: {}",
-                last_words.replace("\n", " / ")
+                last_words.replace('\n', " / ")
             );
         }
         failure

@@ -1,6 +1,5 @@
 //! A plugin bound to one directory: the port `Provider` over a component.
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,19 +69,21 @@ impl BoundPlugin {
             plugin: path.display().to_string(),
             ..LogOrigin::default()
         };
-        let ended = call(
+        let context = quick_context();
+        let asked = Asked {
             sandbox,
             pre,
-            &sandbox.limits,
-            CallKind::Describe,
+            limits: &sandbox.limits,
+            kind: CallKind::Describe,
             origin,
-            &quick_context(),
-            None,
-            |exports, store| {
+            context: &context,
+            reach: None,
+        };
+        let ended = asked
+            .run(|exports, store| {
                 Box::pin(async move { exports.idsync_plugin_directory_sync().call_describe(store).await })
-            },
-        )
-        .await;
+            })
+            .await;
         ended.result.map(convert::description)
     }
 
@@ -113,37 +114,46 @@ impl BoundPlugin {
             directory: self.grants.directory.clone(),
             run: context.run.clone(),
         };
-        call(
+        let asked = Asked {
             sandbox,
-            &self.plugin.pre,
+            pre: &self.plugin.pre,
             limits,
             kind,
             origin,
             context,
             reach,
-            function,
-        )
-        .await
+        };
+        asked.run(function).await
     }
 }
 
-/// Waits for a place in the pool, and makes the call.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the one place where all that a call needs comes together"
-)]
-fn call<'c, T: 'c>(
-    sandbox: &'c Sandbox,
-    pre: &'c ProviderPre<Guest>,
-    limits: &'c Limits,
+/// A call that waits for its turn.
+struct Asked<'a> {
+    sandbox: &'a Sandbox,
+    pre: &'a ProviderPre<Guest>,
+    limits: &'a Limits,
     kind: CallKind,
     origin: LogOrigin,
-    context: &'c CallContext,
-    reach: Option<Reach<'c>>,
-    function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send + 'c,
-) -> impl Future<Output = Ended<T>> + Send + 'c {
-    async move {
-        let slot = tokio::select! {
+    context: &'a CallContext,
+    reach: Option<Reach<'a>>,
+}
+
+impl Asked<'_> {
+    /// Waits for a place in the pool, and makes the call. Its time runs from then.
+    async fn run<T>(
+        self,
+        function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send,
+    ) -> Ended<T> {
+        let Self {
+            sandbox,
+            pre,
+            limits,
+            kind,
+            origin,
+            context,
+            reach,
+        } = self;
+        let _slot = tokio::select! {
             biased;
             () = context.cancel.cancelled() => return not_begun(cancelled_before(kind)),
             slot = sandbox.engine.slot() => slot,
@@ -157,7 +167,7 @@ fn call<'c, T: 'c>(
             limits.log_lines,
         );
         let timer = TimerCtx::new(kind, Arc::clone(&clock), time_limit, context.cancel.clone());
-        let ended = Call {
+        let call = Call {
             kind,
             engine: &sandbox.engine,
             plugin: pre,
@@ -167,11 +177,8 @@ fn call<'c, T: 'c>(
             book,
             time_limit,
             cancel: context.cancel.clone(),
-        }
-        .run(function)
-        .await;
-        drop(slot);
-        ended
+        };
+        call.run(function).await
     }
 }
 
@@ -300,8 +307,8 @@ impl Provider for BoundPlugin {
             )
             .await;
         let result: Result<SyncSummary, Failure> = match result {
-            Ok(Ok(summary)) => Ok(convert::summary(summary)),
-            Ok(Err(failure)) => Err(convert::failure(failure)),
+            Ok(Ok(summary)) => Ok(convert::summary(&summary)),
+            Ok(Err(failure)) => Err(convert::failure(&failure)),
             Err(failure) => Err(failure),
         };
         SyncEnd { usage, result }
@@ -327,7 +334,7 @@ impl Provider for BoundPlugin {
             .await;
         match ended.result? {
             Ok(checks) => Ok(convert::checks(checks)),
-            Err(failure) => Err(convert::failure(failure)),
+            Err(failure) => Err(convert::failure(&failure)),
         }
     }
 }

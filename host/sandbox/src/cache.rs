@@ -103,7 +103,6 @@ impl Cache {
     }
 
     fn path(&self, component: &Digest, settings: SettingsDigest) -> PathBuf {
-        let settings: String = settings.0[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(format!("{component}-{settings}.machine"))
     }
 }

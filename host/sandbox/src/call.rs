@@ -118,6 +118,7 @@ fn store_of(engine: &PluginEngine, guest: Guest, limits: &Limits, cpu: &CpuMeter
     store.set_hostcall_fuel(limits.boundary_call_bytes);
     // The table of resources, whose error has a type, is full first.
     store.set_max_component_handles(limits.open_resources.saturating_mul(2));
+    // wasmtime calls this at the end of an epoch and at `memory.grow` as well.
     store.call_hook({
         let cpu = cpu.clone();
         move |_, hook| {
@@ -133,13 +134,8 @@ fn store_of(engine: &PluginEngine, guest: Guest, limits: &Limits, cpu: &CpuMeter
     store.epoch_deadline_callback({
         let cpu = cpu.clone();
         move |_| {
-            cpu.pause()?;
-            let cpu = cpu.clone();
-            let turn_of_others = async move {
-                tokio::task::yield_now().await;
-                cpu.enter();
-            };
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turn_of_others)))
+            cpu.was_no_host_call();
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         }
     });
     store

@@ -143,7 +143,7 @@ pub(crate) fn verification(said: wit::Verification) -> Verification {
     }
 }
 
-pub(crate) fn summary(said: wit::SyncSummary) -> SyncSummary {
+pub(crate) fn summary(said: &wit::SyncSummary) -> SyncSummary {
     SyncSummary {
         requests: said.requests,
         retries: said.retries,
@@ -152,7 +152,7 @@ pub(crate) fn summary(said: wit::SyncSummary) -> SyncSummary {
     }
 }
 
-pub(crate) fn failure(said: types::Failure) -> Failure {
+pub(crate) fn failure(said: &types::Failure) -> Failure {
     Failure {
         kind: match said.kind {
             types::ErrorKind::Unauthorized => ErrorKind::Unauthorized,

@@ -20,9 +20,9 @@ const TEXT_CHARS: usize = 20_000;
 /// All that is wrong with a description; nothing where it is right.
 pub(crate) fn problems(description: &Description) -> Vec<String> {
     let mut found = Problems(Vec::new());
-    let named = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let is_letter = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
 
-    found.unless(is_word(&description.id, |c| named(c) || c == '-'), || {
+    found.unless(is_word(&description.id, |c| is_letter(c) || c == '-'), || {
         format!(
             "its id `{}` is no word of lower-case letters, digits and `-`",
             shown(&description.id)
@@ -45,10 +45,10 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
     }
 
     found.count("settings", description.settings.len(), SETTINGS);
-    let mut names = BTreeSet::new();
+    let mut known = BTreeSet::new();
     for setting in &description.settings {
         found.setting(setting);
-        if !names.insert(setting.name.as_str()) {
+        if !known.insert(setting.name.as_str()) {
             found.add(format!("the setting `{}` is there twice", shown(&setting.name)));
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
         found.line("the title of a step", &step.title);
         found.text("the text of a step", &step.text, TEXT_CHARS);
         for name in &step.fills {
-            found.unless(names.contains(name.as_str()), || {
+            found.unless(known.contains(name.as_str()), || {
                 format!("a step of the guide fills `{}`, which is no setting", shown(name))
             });
         }

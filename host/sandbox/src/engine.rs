@@ -25,6 +25,13 @@ const KEPT_BYTES: usize = 256 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SettingsDigest(pub(crate) [u8; 32]);
 
+/// The first eight bytes in hexadecimal: enough to tell apart the files of several versions.
+impl fmt::Display for SettingsDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The engine and all that belongs to it.
 pub(crate) struct PluginEngine {
     engine: Engine,

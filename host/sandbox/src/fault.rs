@@ -132,6 +132,12 @@ impl Fault {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => return Self::StackOverflow,
+            // Rust lays its own stack below all else in the memory of a component.
+            Some(trap @ Trap::MemoryOutOfBounds) => {
+                return Self::Trap {
+                    trap: format!("{trap} (as when its stack is full)"),
+                };
+            }
             Some(trap) => {
                 return Self::Trap {
                     trap: trap.to_string(),
@@ -209,7 +215,7 @@ impl Fault {
             let _ = write!(
                 failure.summary,
                 "; its last words: {}",
-                last_words.replace("\n", " / ")
+                last_words.replace('\n', " / ")
             );
         }
         failure

@@ -22,6 +22,8 @@ struct Spent {
     /// When the plugin was last entered, while it is inside.
     entered: Option<Duration>,
     since_host_call: Duration,
+    /// What `since_host_call` was when the plugin was last left.
+    before_leaving: Duration,
     total: Duration,
 }
 
@@ -41,18 +43,25 @@ impl CpuMeter {
         self.spent().entered = Some(now);
     }
 
-    /// The plugin is left because it called the host or returned.
+    /// The plugin is left: it called the host, returned, or its epoch is over.
     pub(crate) fn leave(&self) -> Result<(), Fault> {
-        let mut spent = self.count();
-        let checked = self.check(&spent);
+        let now = self.clock.monotonic();
+        let mut spent = self.spent();
+        if let Some(entered) = spent.entered.take() {
+            let inside = now.saturating_sub(entered);
+            spent.since_host_call += inside;
+            spent.total += inside;
+        }
+        self.check(&spent)?;
+        spent.before_leaving = spent.since_host_call;
         spent.since_host_call = Duration::ZERO;
-        checked
+        Ok(())
     }
 
-    /// The plugin is left for others to have their turn; it did not ask for it.
-    pub(crate) fn pause(&self) -> Result<(), Fault> {
-        let spent = self.count();
-        self.check(&spent)
+    /// The plugin was left because its epoch was over, and did not call the host: wasmtime announces both alike.
+    pub(crate) fn was_no_host_call(&self) {
+        let mut spent = self.spent();
+        spent.since_host_call = spent.before_leaving;
     }
 
     /// Time inside so far.
@@ -63,17 +72,6 @@ impl CpuMeter {
             .entered
             .map_or(Duration::ZERO, |entered| now.saturating_sub(entered));
         spent.total + inside
-    }
-
-    fn count(&self) -> MutexGuard<'_, Spent> {
-        let now = self.clock.monotonic();
-        let mut spent = self.spent();
-        if let Some(entered) = spent.entered.take() {
-            let inside = now.saturating_sub(entered);
-            spent.since_host_call += inside;
-            spent.total += inside;
-        }
-        spent
     }
 
     fn check(&self, spent: &Spent) -> Result<(), Fault> {
@@ -142,16 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_no_call_of_the_host() {
+    fn the_end_of_an_epoch_is_no_call_of_the_host() {
         let (clock, meter) = meter();
         for _ in 0..10 {
             meter.enter();
             clock.advance(1);
-            meter.pause().expect("within the limits");
+            meter.leave().expect("within the limits");
+            meter.was_no_host_call();
         }
         meter.enter();
         clock.advance(1);
-        assert!(matches!(meter.pause(), Err(Fault::CpuBetweenHostCalls { .. })));
+        assert!(matches!(meter.leave(), Err(Fault::CpuBetweenHostCalls { .. })));
     }
 
     #[test]

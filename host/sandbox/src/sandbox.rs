@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use idsync_capability::ProviderPre;
 use idsync_capability::egress::Egress;
 use idsync_capability::keys::MacKey;
 use idsync_model::Clock;
-use tokio::sync::Mutex;
 use wasmtime::component::{Component, Linker};
 
 use crate::cache::{Cache, Found, TrustedCode};
@@ -41,6 +40,10 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A plugin that is loaded, or will be. Its lock is held while it is, so that it is compiled once however many ask for
+/// it, and nobody waits for the compiling of another one.
+type LoadedOnce = tokio::sync::Mutex<Weak<Plugin>>;
+
 /// One engine, and the plugins that are loaded into it.
 pub struct Sandbox {
     pub(crate) engine: PluginEngine,
@@ -50,8 +53,7 @@ pub struct Sandbox {
     linker: Linker<Guest>,
     compiling: Compiling,
     cache: Arc<Cache>,
-    /// By digest. Held while one is loaded, so that a plugin is compiled once however many ask for it.
-    loaded: Mutex<HashMap<Digest, Weak<Plugin>>>,
+    loaded: Mutex<HashMap<Digest, Arc<LoadedOnce>>>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -95,8 +97,9 @@ impl Sandbox {
             })
         })
         .await?;
-        let mut loaded = self.loaded.lock().await;
-        if let Some(plugin) = loaded.get(&digest).and_then(Weak::upgrade) {
+        let once = self.once(digest);
+        let mut loaded = once.lock().await;
+        if let Some(plugin) = loaded.upgrade() {
             return Ok(plugin);
         }
         let component = self.component(path, &bytes, &digest).await?;
@@ -111,9 +114,18 @@ impl Sandbox {
             })?;
         let plugin = Plugin::ask(Arc::clone(self), path, pre, digest, bytes.len() as u64, imports).await?;
         let plugin = Arc::new(plugin);
-        loaded.retain(|_, plugin| plugin.strong_count() > 0);
-        loaded.insert(digest, Arc::downgrade(&plugin));
+        *loaded = Arc::downgrade(&plugin);
         Ok(plugin)
+    }
+
+    /// The place of a plugin. Places of plugins that nobody has or waits for are given up.
+    fn once(&self, digest: Digest) -> Arc<LoadedOnce> {
+        // A map of handles is right whatever panicked beside it.
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, once| {
+            Arc::strong_count(once) > 1 || once.try_lock().is_ok_and(|plugin| plugin.strong_count() > 0)
+        });
+        Arc::clone(loaded.entry(digest).or_default())
     }
 
     async fn component(&self, path: &Path, bytes: &[u8], digest: &Digest) -> Result<Component, SandboxError> {

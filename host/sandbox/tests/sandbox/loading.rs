@@ -189,6 +189,19 @@ async fn a_component_that_is_too_much_for_the_compiler_ends_the_compiler_alone()
 }
 
 #[tokio::test]
+async fn a_plugin_that_compiles_for_long_holds_up_no_other() {
+    let place = Place::new(Limits::default());
+    let bomb_file = place.folder.path().join("bomb.wasm");
+    fs::write(&bomb_file, bomb()).expect("a temporary folder");
+    let compiling = place.sandbox.load(&bomb_file);
+    tokio::select! {
+        biased;
+        _ = compiling => panic!("the long one was first"),
+        other = load(&place.sandbox) => other.expect("it is loaded beside"),
+    }
+}
+
+#[tokio::test]
 async fn more_instances_or_memory_than_one_plugin_is_given_are_refused() {
     let place = Place::with(Limits::default(), |setup| {
         setup.limits.core_instances = 2;

@@ -17,7 +17,10 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Does what the setting `behaviour` says.
 pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
     match value(settings, "behaviour") {
-        "none" => well_behaved(),
+        "none" => {
+            read_little();
+            Ok(summary(Vec::new()))
+        }
         "spin" => loop {
             black_box(0);
         },
@@ -36,6 +39,7 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
         "flood-log" => loop {
             log::write(Level::Info, "again", &[]);
         },
+        #[expect(clippy::disallowed_macros, reason = "a plugin's standard error is its log")]
         "flood-stderr" => loop {
             eprintln!("and again");
         },
@@ -54,7 +58,8 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
         "handles" => loop {
             std::mem::forget(monotonic_clock::subscribe_duration(SECOND_NS));
         },
-        "deep-recursion" => failed(&dig(1).to_string()),
+        "deep-recursion" => failed(&dig(black_box(1)).to_string()),
+        "deep-frames" => failed(&fill(black_box(1)).to_string()),
         "big-call" => {
             log::write(Level::Info, &"x".repeat(8 * MIB), &[]);
             failed("a call of 8 MiB went through")
@@ -67,6 +72,7 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
             failed("a call of a million values went through")
         }
         "big-answer" => Ok(summary(vec!["x".repeat(8 * MIB)])),
+        #[expect(clippy::disallowed_methods, reason = "it is what the behaviour is about")]
         "exit" => std::process::exit(3),
         "store-anywhere" => {
             identity_store::stored();
@@ -106,11 +112,11 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
     }
 }
 
-fn well_behaved() -> Result<SyncSummary, Failure> {
+/// Reads one user, one group and its one member.
+fn read_little() {
     identity_store::put_users(&[user("u1")]);
     identity_store::put_groups(&[group("g1")]);
     identity_store::put_members("g1", &["u1".to_owned()], 0, PagePart::FIRST | PagePart::LAST);
-    Ok(summary(Vec::new()))
 }
 
 fn ask(host: &str) -> Result<SyncSummary, Failure> {
@@ -134,12 +140,23 @@ fn ask(host: &str) -> Result<SyncSummary, Failure> {
     }
 }
 
-#[expect(unconditional_recursion, reason = "it is what the behaviour is about")]
+/// Recursion that takes room on the stack of calls alone.
 fn dig(depth: u64) -> u64 {
-    let mut room = [0_u8; 256];
-    room[usize::try_from(depth % 256).unwrap_or(0)] = 1;
+    if depth == u64::MAX {
+        return 1;
+    }
+    dig(depth + 1).wrapping_mul(31) ^ depth
+}
+
+/// Recursion that takes room in linear memory.
+fn fill(depth: u64) -> u64 {
+    if depth == u64::MAX {
+        return 1;
+    }
+    let mut room = [0_u8; 4_096];
+    room[usize::try_from(depth % 4_096).unwrap_or(0)] = 1;
     let room = black_box(room);
-    dig(depth + 1) + u64::from(room[0])
+    fill(depth + 1) + u64::from(room[0])
 }
 
 fn value<'a>(settings: &'a [Setting], name: &str) -> &'a str {

@@ -176,3 +176,55 @@ fn told_by_path(error: rusqlite::Error, path: &Path) -> StoreError {
         _ => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::SystemClock;
+
+    use super::*;
+
+    const LATER: &[M<'static>] = &[
+        M::up(include_str!("migrations/0001_identity_store.sql")),
+        M::up("CREATE TABLE later (word TEXT)"),
+    ];
+
+    const BROKEN: &[M<'static>] = &[
+        M::up(include_str!("migrations/0001_identity_store.sql")),
+        M::up("CREATE TABLE later (word TEXT); INSERT INTO nowhere VALUES (1)"),
+    ];
+
+    fn tenants(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM tenant", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn an_older_store_is_copied_and_then_brought_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        drop(open_writer(&files, &clock).unwrap());
+
+        let upgraded = open_steps(&files, &clock, LATER).unwrap();
+
+        assert_eq!(version(&upgraded, &files.database(), 2).unwrap(), 2);
+        assert_eq!(tenants(&upgraded), 1, "`default` is not added again");
+        let copy = connect(&files.copy_of_version(1)).unwrap();
+        assert_eq!(version(&copy, &files.database(), 2).unwrap(), 1);
+        assert_eq!(tenants(&copy), 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_older_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        drop(open_writer(&files, &clock).unwrap());
+
+        assert!(open_steps(&files, &clock, BROKEN).is_err());
+
+        let store = open_writer(&files, &clock).unwrap();
+        assert_eq!(tenants(&store), 1);
+    }
+}

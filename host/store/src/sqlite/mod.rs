@@ -350,6 +350,7 @@ impl Store for SqliteStore {
         staging.finish().await?;
         let (tenant, run) = (tenant.clone(), staging.run().clone());
         self.beside(move |shared| {
+            scope::run(&lock(&shared.writer), &tenant, &run)?;
             let take_keys = |count| planner::take_keys(&lock(&shared.writer), count);
             let run_file = shared.files.staging(&run);
             planner::make(
@@ -410,11 +411,11 @@ impl Store for SqliteStore {
 
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError> {
         self.beside(move |shared| {
+            apply::present(&lock(&shared.writer), &plan)?;
             let skips = {
                 let file = connection::open_run_file(&shared.files.staging(&plan.run))?;
                 runs::staged_skips(&file)?
             };
-            apply::present(&lock(&shared.writer), &plan)?;
             let digest = hold::keep_file(&shared.files, &plan.run)?;
             let now = shared.clock.now();
             let held = hold::hold(
@@ -462,7 +463,7 @@ impl Store for SqliteStore {
         let (tenant, run) = (tenant.clone(), run.clone());
         self.write(move |store, shared| {
             let now = shared.clock.now();
-            let record = runs::end_without_apply(store, &tenant, &run, &end, &facts, skipped, now)?;
+            let record = runs::end_without_apply(store, &tenant, &run, &end, &facts, &skipped, now)?;
             shared.drop_files(&[run]);
             Ok(record)
         })

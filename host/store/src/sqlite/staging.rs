@@ -17,12 +17,18 @@ use crate::{ListState, SkipCounts, StagedCounts, StagingRows, StoreError};
 /// rows (at most 4 MiB a call) need no thought.
 const QUEUE: usize = 8;
 
+/// Work that nobody waits for.
+type Told = Box<dyn FnOnce(&mut Writer) -> Result<(), StoreError> + Send>;
+
+/// Work that hands over its answer itself; it is given the error instead when the writer has failed before.
+type Asked = Box<dyn FnOnce(Result<&mut Writer, StoreError>) + Send>;
+
 /// What the thread is asked to do.
 enum Task {
     /// Something nobody waits for.
-    Tell(Box<dyn FnOnce(&mut Writer) -> Result<(), StoreError> + Send>),
+    Tell(Told),
     /// Something with an answer.
-    Ask(Box<dyn FnOnce(Result<&mut Writer, StoreError>) + Send>),
+    Ask(Asked),
     /// Commit, close the file, end.
     Finish(oneshot::Sender<Result<(), StoreError>>),
 }

@@ -220,9 +220,9 @@ async fn runs_2_4_the_time_of_the_last_full_read_is_its_start() {
         .plan(&acme, &Org::default().user("ann"), Mode::Full)
         .await
         .unwrap();
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     let applied = house.store.apply(plan, RunFacts::default()).await.unwrap();
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     let plan = house
         .plan(&acme, &Org::default().user("ann"), Mode::Incremental)
         .await

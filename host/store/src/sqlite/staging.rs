@@ -131,6 +131,8 @@ fn write_all(
             Task::Ask(work) if has_failed => work(Err(told())),
             Task::Ask(work) => work(Ok(&mut writer)),
             Task::Finish(answer) => {
+                // From here on a put is refused rather than lost.
+                tasks.close();
                 let finished = if has_failed { Err(told()) } else { writer.finish() };
                 drop(writer);
                 let _ = answer.send(finished);

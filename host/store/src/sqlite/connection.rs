@@ -16,8 +16,11 @@ const APPLICATION_ID: i64 = 0x6964_7379;
 /// The steps that lead to the present version, which is their number.
 const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
 
-/// How long a statement waits for a writer of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a statement waits for a writer of another process: longer than a large apply takes.
+const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What the journal keeps of the disk once a large apply is over.
+const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the store, makes it where there is none, and brings an older one up to this version.
 pub(super) fn open_writer(files: &DataDir, clock: &dyn Clock) -> Result<Connection, StoreError> {
@@ -50,6 +53,7 @@ fn open_steps(
     // What is erased is overwritten where that costs no further page.
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     Ok(connection)
 }
 
@@ -64,6 +68,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "cache_size", -24_576)?;
     Ok(connection)

@@ -259,8 +259,11 @@ impl Store for SqliteStore {
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError> {
         self.beside(move |shared| {
             let run_file = shared.files.staging(&plan.run);
+            // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
+            let waiting = lock(&shared.writer);
             let now = shared.clock.now();
             let applied = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
+            drop(waiting);
             shared.drop_files(&[plan.run]);
             shared.drop_files(applied.superseded.as_slice());
             Ok(applied)

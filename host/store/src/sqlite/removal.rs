@@ -1,6 +1,8 @@
 //! Removes a directory: a run of its own, whose changes are one block.
 
-use idsync_model::{DirectoryId, EntityCounts, Mode, Outcome, RunId, TenantName, Trigger, UnixMillis};
+use idsync_model::{
+    DirectoryId, EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, TenantName, Trigger, UnixMillis,
+};
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::apply::{Block, last_seq};
@@ -40,7 +42,13 @@ pub(super) fn remove(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = scope::directory(&transaction, tenant, directory)?;
-    let mut ended = runs::end_interrupted(&transaction, found, now)?;
+    let removed = Failure::new(
+        ErrorKind::Cancelled,
+        "removal",
+        "the directory was removed before the run ended",
+        "",
+    );
+    let mut ended = runs::end_unended(&transaction, found, now, &removed)?;
     let new = NewRun {
         run: run.clone(),
         directory: directory.clone(),

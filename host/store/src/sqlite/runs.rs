@@ -58,7 +58,7 @@ pub(super) fn begin(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::directory(&transaction, tenant, &new.directory)?;
-    let interrupted = end_interrupted(&transaction, scope, new.started_at)?;
+    let interrupted = end_unended(&transaction, scope, new.started_at, &interruption())?;
     insert(&transaction, scope, new)?;
     let basis = transaction.query_row(
         BASIS,
@@ -107,30 +107,40 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Ends the runs of a directory that have no end: whoever ran them is gone.
-pub(super) fn end_interrupted(
+/// Why a run has no end when the next one has the directory's lock: whoever ran it is gone.
+fn interruption() -> Failure {
+    Failure::new(
+        ErrorKind::Host,
+        "interrupted",
+        "the process of this run ended before the run did",
+        "nothing of it was applied, and the next run starts afresh",
+    )
+}
+
+/// Ends the runs of a directory that have no end: as cancelled or failed, by the kind of the reason.
+pub(super) fn end_unended(
     transaction: &Transaction<'_>,
     scope: DirectoryScope,
     now: UnixMillis,
+    reason: &Failure,
 ) -> Result<Vec<RunId>, StoreError> {
     const END: &str = "
         UPDATE run
         SET outcome = :outcome, ended_at = max(:now, started_at), error = :error
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome IS NULL
         RETURNING id";
-    let error = Failure::new(
-        ErrorKind::Host,
-        "interrupted",
-        "the process of this run ended before the run did",
-        "nothing of it was applied, and the next run starts afresh",
-    );
+    let outcome = if reason.kind == ErrorKind::Cancelled {
+        Outcome::Cancelled
+    } else {
+        Outcome::Failed
+    };
     let mut statement = transaction.prepare_cached(END)?;
     let mut rows = statement.query(named_params! {
         ":tenant_id": scope.tenant_id,
         ":directory_key": scope.directory_key,
-        ":outcome": Outcome::Failed.as_str(),
+        ":outcome": outcome.as_str(),
         ":now": now.0,
-        ":error": json(&error),
+        ":error": json(reason),
     })?;
     let mut interrupted = Vec::new();
     while let Some(row) = rows.next()? {

@@ -185,7 +185,7 @@ async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed(
     assert!(matches!(refused, Err(StoreError::RunEnded { .. })), "{refused:?}");
     let outcome = async |run| house.store.run(&house.tenant, run).await.unwrap().outcome;
     assert_eq!(outcome(&held).await, Some(Outcome::Superseded));
-    assert_eq!(outcome(&in_progress).await, Some(Outcome::Failed));
+    assert_eq!(outcome(&in_progress).await, Some(Outcome::Cancelled));
     for folder in ["staging", "held"] {
         assert_eq!(
             house.path().join(folder).read_dir().unwrap().count(),

@@ -82,7 +82,8 @@ pub enum StoreError {
     },
     /// The store was written by a later version of idsync.
     #[error(
-        "the store {} has version {found}, and this idsync knows versions up to {known}; use the idsync that wrote it, or a later one",
+        "the store {} has version {found}, and this idsync knows versions up to {known}; use the idsync that wrote it, \
+         or a later one",
         path.display()
     )]
     NewerVersion {
@@ -100,7 +101,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The data directory can't be written.
-    #[error("the data directory can't be written at {}; give its owner write access, or choose another --data-dir", path.display())]
+    #[error(
+        "the data directory can't be written at {}; give its owner write access, or choose another --data-dir",
+        path.display()
+    )]
     NotWritable {
         /// What could not be written.
         path: PathBuf,

@@ -2,6 +2,28 @@
 //!
 //! Everything else in idsync sees [`Store`] and [`StagingRows`]; SQL lives here alone. Keys and secrets arrive sealed
 //! and leave sealed. [`SqliteStore::open`] gives the store of a data directory.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use idsync_model::{SystemClock, TenantName};
+//! use idsync_store::{SqliteStore, StoreError};
+//!
+//! # async fn shown() -> Result<(), StoreError> {
+//! let store = SqliteStore::open(Path::new("data"), Arc::new(SystemClock::new()))?;
+//! for directory in store.directories(&TenantName::default_tenant()).await? {
+//!     let seq = store
+//!         .export(&directory.tenant, &directory.id, Box::new(|_row| Ok(())))
+//!         .await?;
+//!     assert!(seq >= directory.last_run.and_then(|run| run.applied_seq).unwrap_or(0));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run goes its way through it as [`Store::begin_run`], [`Store::create_staging`], the puts of [`StagingRows`],
+//! [`Store::make_plan`], and then one of [`Store::apply`], [`Store::hold`] and [`Store::end_run`].
 
 mod directory;
 mod error;

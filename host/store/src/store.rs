@@ -97,8 +97,8 @@ pub trait Store: Send + Sync {
         limit_bytes: u64,
     ) -> Result<(), StoreError>;
 
-    /// Begins a run. The caller holds the directory's lock, so runs of the directory that have no end are the remains of dead
-    /// processes: they are ended as failed, and their staging is dropped.
+    /// Begins a run. The caller holds the directory's lock, so runs of the directory that have no end are the remains
+    /// of dead processes: they are ended as failed, and their staging is dropped.
     async fn begin_run(&self, tenant: &TenantName, new: NewRun) -> Result<RunBasis, StoreError>;
     /// An empty staging for a run that has begun.
     async fn create_staging(

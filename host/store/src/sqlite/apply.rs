@@ -20,6 +20,8 @@ pub(super) fn apply(
     now: UnixMillis,
 ) -> Result<Applied, StoreError> {
     let mut connection = open_for_apply(store)?;
+    // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
+    present(&connection, plan)?;
     attach(&connection, run_file, 8_192)?;
     let applied = {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -63,7 +65,7 @@ pub(super) fn write(
         applied_seq,
         skips: &skips,
     };
-    runs::end(transaction, &scope, ending)?;
+    runs::end(transaction, &scope, &ending)?;
     Ok(Applied {
         run: runs::find(transaction, &plan.tenant, &plan.run)?,
         changes: unsigned(changes),

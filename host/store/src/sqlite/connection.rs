@@ -16,8 +16,11 @@ const APPLICATION_ID: i64 = 0x6964_7379;
 /// The steps that lead to the present version, which is their number.
 const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
 
-/// How long a statement waits for a writer of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a statement waits for a writer of another process: longer than a large apply takes.
+const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What the journal keeps of the disk once a large apply is over.
+const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the store, makes it where there is none, and brings an older one up to this version.
 pub(super) fn open_writer(files: &DataDir, clock: &dyn Clock) -> Result<Connection, StoreError> {
@@ -50,6 +53,7 @@ fn open_steps(
     // What is erased is overwritten where that costs no further page.
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     Ok(connection)
 }
 
@@ -64,6 +68,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "cache_size", -24_576)?;
     Ok(connection)
@@ -174,5 +179,57 @@ fn told_by_path(error: rusqlite::Error, path: &Path) -> StoreError {
             }
         }
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::SystemClock;
+
+    use super::*;
+
+    const LATER: &[M<'static>] = &[
+        M::up(include_str!("migrations/0001_identity_store.sql")),
+        M::up("CREATE TABLE later (word TEXT)"),
+    ];
+
+    const BROKEN: &[M<'static>] = &[
+        M::up(include_str!("migrations/0001_identity_store.sql")),
+        M::up("CREATE TABLE later (word TEXT); INSERT INTO nowhere VALUES (1)"),
+    ];
+
+    fn tenants(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM tenant", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn an_older_store_is_copied_and_then_brought_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        drop(open_writer(&files, &clock).unwrap());
+
+        let upgraded = open_steps(&files, &clock, LATER).unwrap();
+
+        assert_eq!(version(&upgraded, &files.database(), 2).unwrap(), 2);
+        assert_eq!(tenants(&upgraded), 1, "`default` is not added again");
+        let copy = connect(&files.copy_of_version(1)).unwrap();
+        assert_eq!(version(&copy, &files.database(), 2).unwrap(), 1);
+        assert_eq!(tenants(&copy), 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_older_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        drop(open_writer(&files, &clock).unwrap());
+
+        assert!(open_steps(&files, &clock, BROKEN).is_err());
+
+        let store = open_writer(&files, &clock).unwrap();
+        assert_eq!(tenants(&store), 1);
     }
 }

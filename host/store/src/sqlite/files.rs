@@ -124,7 +124,7 @@ pub(super) fn remove_database(path: &Path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a file that is no longer needed stays")
+                tracing::warn!(path = %path.display(), %error, "a file that is no longer needed stays");
             }
         }
     }

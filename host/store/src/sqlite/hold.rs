@@ -103,7 +103,7 @@ pub(super) fn hold(
         applied_seq: None,
         skips,
     };
-    runs::end(&transaction, &scope, ending)?;
+    runs::end(&transaction, &scope, &ending)?;
     let record = runs::find(&transaction, &plan.tenant, &plan.run)?;
     transaction.commit()?;
     Ok((record, superseded))

@@ -115,7 +115,7 @@ pub(super) fn remove(
         applied_seq,
         skips: &[],
     };
-    runs::end(&transaction, &scope, ending)?;
+    runs::end(&transaction, &scope, &ending)?;
     let record = runs::find(&transaction, tenant, run)?;
     transaction.execute(
         CLOSE,

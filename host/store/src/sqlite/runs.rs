@@ -165,7 +165,7 @@ pub(super) struct Ending<'a> {
 pub(super) fn end(
     transaction: &Transaction<'_>,
     scope: &RunScope,
-    ending: Ending<'_>,
+    ending: &Ending<'_>,
 ) -> Result<(), StoreError> {
     const END: &str = "
         UPDATE run
@@ -211,7 +211,7 @@ pub(super) fn end_without_apply(
     run: &RunId,
     end_of_run: &RunEnd,
     facts: &RunFacts,
-    skipped: (SkipCounts, Vec<Skip>),
+    skipped: &(SkipCounts, Vec<Skip>),
     now: UnixMillis,
 ) -> Result<RunRecord, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -233,7 +233,7 @@ pub(super) fn end_without_apply(
         applied_seq: None,
         skips: &skipped.1,
     };
-    end(&transaction, &scope, ending)?;
+    end(&transaction, &scope, &ending)?;
     let record = find(&transaction, tenant, run)?;
     transaction.commit()?;
     Ok(record)

@@ -200,7 +200,8 @@ CREATE TABLE membership_by_user (
 ) STRICT, WITHOUT ROWID;
 
 -- What readers are told, without a gap in each tenant. Users and groups carry the row after the change and, for
--- updates and deletions, the row before. A membership is named by its two keys alone, and the closing record carries the run's counts.
+-- updates and deletions, the row before. A membership is named by its two keys alone, and the closing record carries
+-- the run's counts.
 CREATE TABLE change (
     tenant_id     INTEGER NOT NULL,
     seq           INTEGER NOT NULL,

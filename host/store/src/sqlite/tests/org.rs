@@ -187,7 +187,7 @@ impl House {
             match row {
                 ExportRow::User(user) => assert!(seen.users.insert(user.external_id.clone(), user).is_none()),
                 ExportRow::Group(group) => {
-                    assert!(seen.groups.insert(group.external_id.clone(), group).is_none())
+                    assert!(seen.groups.insert(group.external_id.clone(), group).is_none());
                 }
                 ExportRow::Membership(pair) => assert!(seen.memberships.insert(pair)),
                 ExportRow::End { .. } => {}

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{
-    DeleteReason, Entity, MembersVersion, Mode, Operation, Outcome, StoredCounts, UnixMillis,
-};
+use idsync_model::{DeleteReason, Entity, MembersVersion, Mode, Operation, Outcome, StoredCounts};
 use rusqlite::TransactionBehavior;
 
 use super::org::{Org, Seen, house, id};
@@ -112,12 +110,12 @@ async fn runs_3_2_a_user_who_returns_keeps_his_key_and_has_no_remembered_members
     };
     house.sync(&acme, &acme_org()).await;
     let first = key();
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     house
         .sync(&acme, &acme_org().without("ann").group("g", &["bob"]))
         .await;
     assert_eq!(key(), (first.0, Some(house.clock_now().0)));
-    house.later(Duration::from_secs(29 * 86_400));
+    house.later(Duration::from_hours(29 * 24));
 
     let returned = house.sync(&acme, &acme_org().group("g", &["bob"])).await;
 
@@ -214,7 +212,7 @@ async fn an_unchanged_run_writes_no_row() {
             .collect()
     };
     let before = rows();
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
 
     let mut unread = acme_org();
     unread.lists.clear();
@@ -245,7 +243,7 @@ async fn runs_2_2_a_version_is_stored_by_the_apply_with_its_time_of_reading() {
     house.store.apply(plan, RunFacts::default()).await.unwrap();
     assert_eq!(read().await.unwrap().read_at, Some(first));
 
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     org.groups.get_mut("g").unwrap().members_version = Some(MembersVersion::Tag("v2".to_owned()));
     let mut unread = org.clone();
     unread.lists.clear();
@@ -402,7 +400,7 @@ async fn runs_5_2_a_newer_plan_supersedes_a_held_one_whether_it_is_held_or_appli
     house.sync(&acme, &acme_org()).await;
     let since = house.clock_now();
     let first = house.hold(&acme, &Org::default()).await;
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     let second = house.hold(&acme, &Org::default()).await;
     let outcome = async |run| house.store.run(&house.tenant, run).await.unwrap().outcome;
 
@@ -483,7 +481,7 @@ async fn a_group_without_a_version_is_read_and_compared_like_any_other() {
     let mut org = acme_org();
     org.groups.get_mut("g").unwrap().members_version = None;
     house.sync(&acme, &org).await;
-    house.later(Duration::from_secs(60));
+    house.later(Duration::from_mins(1));
     assert_eq!(house.sync(&acme, &org).await.changes, 0);
     let read = house
         .store

@@ -253,7 +253,12 @@ async fn a_nonce_is_asked_for_late_and_answered() {
     assert_eq!(asked.status, 401);
     assert!(asked.header("www-authenticate").contains("use_dpop_nonce"));
     client.nonce = Some(asked.header("dpop-nonce"));
-    assert_eq!(client.get("/api/v1/users?limit=1").await.status, 200);
+    let answered = client.get("/api/v1/users?limit=1").await;
+    assert_eq!(answered.status, 200);
+    sim.rotate_nonce(false);
+    let rotated = client.get("/api/v1/users?limit=1").await;
+    assert_eq!(rotated.status, 200, "the nonce before is still good");
+    assert_ne!(rotated.header("dpop-nonce"), answered.header("dpop-nonce"));
 }
 
 #[tokio::test]

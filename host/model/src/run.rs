@@ -81,10 +81,6 @@ pub enum HoldRule {
     Share,
     /// It deletes all of a kind.
     All,
-    /// With what was deleted in the last 24 hours it goes over the share.
-    Drip,
-    /// Addresses moved to other people.
-    Moved,
 }
 
 /// One reason for which a plan is held.

@@ -76,6 +76,7 @@ pub(crate) async fn serve(state: &State, parts: &Parts, body: &[u8]) -> Delivery
     };
     let seen = visit.seen(came_ms, status);
     lock(&state.log).end(seen);
+    state.asked.notify_all();
     delivery
 }
 

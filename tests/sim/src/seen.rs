@@ -99,6 +99,11 @@ impl Log {
         self.requests.iter().cloned().collect()
     }
 
+    /// How many requests were counted so far.
+    pub(crate) fn requests_counted(&self) -> u64 {
+        self.counters.requests
+    }
+
     /// The counters so far.
     pub(crate) fn counters(&self) -> Counters {
         self.counters.clone()

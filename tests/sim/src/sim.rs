@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -267,6 +268,14 @@ impl Sim {
         lock(&self.state.log).requests()
     }
 
+    /// Waits until so many requests were asked since the log was emptied; false when they did not come in time.
+    pub fn wait_for_requests(&self, count: u64, patience: Duration) -> bool {
+        let log = lock(&self.state.log);
+        let is_short = |log: &mut Log| log.requests_counted() < count;
+        let waited = self.state.asked.wait_timeout_while(log, patience, is_short);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     /// How much was asked so far.
     pub fn counters(&self) -> Counters {
         lock(&self.state.log).counters()
@@ -338,6 +347,7 @@ fn state(options: &SimOptions, org: Org, domain: String) -> State {
         limits: Mutex::<Limits>::default(),
         faults: Mutex::<Faults>::default(),
         log: Mutex::<Log>::default(),
+        asked: Condvar::new(),
         pages: Mutex::new(HashMap::new()),
         released: watch::Sender::new(0),
     }

@@ -1,7 +1,7 @@
 //! What all connections of one org share.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use jsonwebtoken::jwk::Jwk;
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) limits: Mutex<Limits>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) log: Mutex<Log>,
+    /// Says that the log has grown.
+    pub(crate) asked: Condvar,
     /// Compressed pages, by what was asked. Emptied by every change.
     pub(crate) pages: Mutex<HashMap<String, (Bytes, Option<String>)>>,
     /// Counts how often stalled answers were let go.

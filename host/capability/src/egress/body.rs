@@ -1,0 +1,217 @@
+//! An answer's body on its way to the guest: unpacked, measured, and given up when it stalls.
+
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use hyper::body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+use wasmtime_wasi_http::Error;
+
+use super::failure::{Phase, code_for};
+
+/// Unpacked bytes that are handed on together.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 2 MiB at most.
+const STEP_BYTES: usize = 2 * 1024;
+
+/// A request that is under way, until this is dropped.
+pub(super) struct InFlight(Arc<AtomicU64>);
+
+impl InFlight {
+    /// Counts one more, unless there are `limit` already.
+    pub(super) fn begin(count: &Arc<AtomicU64>, limit: u64) -> Option<Self> {
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then_some(n + 1)
+            })
+            .ok()
+            .map(|_| Self(count.clone()))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of one answer.
+pub(super) struct AnswerBody<B> {
+    inner: B,
+    unpacking: Option<Unpacking>,
+    received: u64,
+    limit: u64,
+    stall: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+    is_done: bool,
+    _in_flight: InFlight,
+}
+
+impl<B> AnswerBody<B> {
+    /// A body that may have `limit` bytes, as it is and unpacked, and may rest for as long as `stall`.
+    pub(super) fn new(inner: B, is_gzip: bool, limit: u64, stall: Duration, in_flight: InFlight) -> Self {
+        Self {
+            inner,
+            unpacking: is_gzip.then(|| Unpacking::new(limit)),
+            received: 0,
+            limit,
+            stall,
+            waiting: None,
+            is_done: false,
+            _in_flight: in_flight,
+        }
+    }
+}
+
+impl<B> AnswerBody<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    /// The next bytes; none at the end.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        loop {
+            if let Some(piece) = self
+                .unpacking
+                .as_mut()
+                .map(Unpacking::next_piece)
+                .transpose()?
+                .flatten()
+            {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    self.waiting = None;
+                    frame
+                }
+                Poll::Pending => {
+                    let stall = self.stall;
+                    let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(stall)));
+                    ready!(waiting.as_mut().poll(cx));
+                    return Poll::Ready(Err(Error::ConnectionReadTimeout));
+                }
+            };
+            let Some(frame) = frame else {
+                return Poll::Ready(match &mut self.unpacking {
+                    Some(unpacking) => unpacking.finish(),
+                    None => Ok(None),
+                });
+            };
+            let frame = frame.map_err(|error| code_for(&error, Phase::Body))?;
+            // Trailers say nothing that a plugin is promised.
+            let Ok(bytes) = frame.into_data() else { continue };
+            self.received += bytes.len() as u64;
+            if self.received > self.limit {
+                return Poll::Ready(Err(Error::HttpResponseBodySize(Some(self.received))));
+            }
+            match &mut self.unpacking {
+                Some(unpacking) => unpacking.packed = bytes,
+                None if bytes.is_empty() => {}
+                None => return Poll::Ready(Ok(Some(bytes))),
+            }
+        }
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.is_done {
+            return Poll::Ready(None);
+        }
+        let bytes = ready!(self.poll_bytes(cx));
+        self.is_done = !matches!(bytes, Ok(Some(_)));
+        Poll::Ready(bytes.transpose().map(|bytes| bytes.map(Frame::data)))
+    }
+}
+
+/// Gzip (RFC 1952), unpacked step by step.
+struct Unpacking {
+    packed: Bytes,
+    decoder: MultiGzDecoder<Unpacked>,
+    has_begun: bool,
+}
+
+/// Where unpacked bytes gather. It takes no more than the limit.
+struct Unpacked {
+    bytes: BytesMut,
+    total: u64,
+    limit: u64,
+}
+
+impl io::Write for Unpacked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.total += bytes.len() as u64;
+        if self.total > self.limit {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Unpacking {
+    fn new(limit: u64) -> Self {
+        Self {
+            packed: Bytes::new(),
+            decoder: MultiGzDecoder::new(Unpacked {
+                bytes: BytesMut::new(),
+                total: 0,
+                limit,
+            }),
+            has_begun: false,
+        }
+    }
+
+    /// A piece of what is unpacked. None when more packed bytes are needed, unless a full piece is not there yet.
+    fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        while !self.packed.is_empty() && self.decoder.get_ref().bytes.len() < PIECE_BYTES {
+            let step = self.packed.split_to(STEP_BYTES.min(self.packed.len()));
+            self.has_begun = true;
+            let written = self.decoder.write_all(&step);
+            written.map_err(|error| self.code(&error))?;
+        }
+        Ok(self.take())
+    }
+
+    /// What is left at the end of the packed bytes.
+    fn finish(&mut self) -> Result<Option<Bytes>, Error> {
+        // An answer to HEAD, and one without content, names the coding and has no bytes.
+        if self.has_begun {
+            let finished = self.decoder.try_finish();
+            finished.map_err(|error| self.code(&error))?;
+        }
+        Ok(self.take())
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        let bytes = &mut self.decoder.get_mut().bytes;
+        (!bytes.is_empty()).then(|| bytes.split().freeze())
+    }
+
+    fn code(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Error::HttpResponseBodySize(Some(self.decoder.get_ref().total)),
+            io::ErrorKind::UnexpectedEof => Error::HttpResponseIncomplete,
+            _ => Error::HttpResponseContentCoding(Some("gzip".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What ends a guest's call from the host's side. It passes through the guest as a wasmtime error, by type.
+
+use idsync_model::{ErrorKind, Failure, StagingError};
+use wasmtime::component::ResourceTableError;
+
+/// Something that a guest did, or the host could not do, for which the call ends at once.
+#[derive(Debug, thiserror::Error)]
+pub enum CapabilityError {
+    /// A function was called where the contract does not allow it.
+    #[error("the plugin called `{function}` inside `{call}`, where it may not be used")]
+    NotInThisCall {
+        /// The function, as `interface.name`.
+        function: &'static str,
+        /// The call that the guest was in.
+        call: &'static str,
+    },
+    /// The guest did what the contract rules out.
+    #[error("the plugin broke its contract: {0}")]
+    Contract(String),
+    /// A limit of one call was met.
+    #[error("the plugin met a limit of the host: {what}, of which it may have {limit}")]
+    Limit {
+        /// What there was too much of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// A request to a host that the description does not name.
+    #[error("the plugin asked for `{host}`, which is none of the hosts that its description names")]
+    EgressDenied {
+        /// The host and port that were asked for.
+        host: String,
+    },
+    /// The staging refused or failed.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// The vault failed.
+    #[error("a value of the directory's vault could not be {attempt}")]
+    Vault {
+        /// What was attempted: `read` or `kept`.
+        attempt: &'static str,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl CapabilityError {
+    /// Whether the plugin is to blame; else the host is.
+    pub fn is_the_plugins(&self) -> bool {
+        !matches!(self, Self::Vault { .. } | Self::Staging(StagingError::Host(_)))
+    }
+
+    /// The failure that a run ends with, in the words of an admin. `stage` says where it happened.
+    pub fn to_failure(&self, stage: &str) -> Failure {
+        let (kind, hint) = if self.is_the_plugins() {
+            (ErrorKind::Plugin, "Report this to the author of the plugin.")
+        } else {
+            (
+                ErrorKind::Host,
+                "Look at the host's log and at the space on the disk of its data directory.",
+            )
+        };
+        Failure::new(kind, stage, with_causes(self), hint)
+    }
+
+    /// The failure for an error that came out of a guest's call, where a capability is its origin.
+    pub fn failure_in(error: &wasmtime::Error, stage: &str) -> Option<Failure> {
+        if let Some(own) = error.downcast_ref::<Self>() {
+            return Some(own.to_failure(stage));
+        }
+        match error.downcast_ref::<ResourceTableError>()? {
+            ResourceTableError::Full => Some(
+                Self::Limit {
+                    what: "open resource handles",
+                    limit: crate::HANDLE_LIMIT as u64,
+                }
+                .to_failure(stage),
+            ),
+            _ => Some(Self::Contract("it used a handle that does not exist".to_owned()).to_failure(stage)),
+        }
+    }
+}
+
+/// The error's text, followed by those of its causes.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

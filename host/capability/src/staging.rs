@@ -1,0 +1,220 @@
+//! `identity-store`: passes what a plugin has read on to the staging of its own run.
+
+use std::sync::Arc;
+
+use idsync_model::{
+    Entity, ExternalId, Group, MembersVerdict, MembersVersion, PagePart, Staging, UnixMillis, User,
+};
+use wasmtime::component::{HasData, Linker};
+
+use crate::bindings::{identity_store as wit, types};
+use crate::boundary::Load;
+use crate::{CallKind, CapabilityError};
+
+/// Bytes of a plugin's own state in one checkpoint.
+pub const STATE_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The staging of one run, where the call is one.
+pub struct StagingCtx {
+    call: CallKind,
+    staging: Option<Arc<dyn Staging>>,
+}
+
+impl StagingCtx {
+    /// The staging of a call of `sync`.
+    pub fn of_run(staging: Arc<dyn Staging>) -> Self {
+        Self {
+            call: CallKind::Sync,
+            staging: Some(staging),
+        }
+    }
+
+    /// No staging: every function traps.
+    pub fn none(call: CallKind) -> Self {
+        Self { call, staging: None }
+    }
+
+    fn staging(&self, function: &'static str) -> Result<Arc<dyn Staging>, CapabilityError> {
+        self.call.permit_staging(function)?;
+        self.staging.clone().ok_or(CapabilityError::NotInThisCall {
+            function,
+            call: self.call.as_str(),
+        })
+    }
+}
+
+/// How a store's state lends the capability.
+pub trait StagingView: Send {
+    /// The context of this call.
+    fn staging(&mut self) -> &mut StagingCtx;
+}
+
+struct HasStaging;
+
+impl HasData for HasStaging {
+    type Data<'a> = &'a mut StagingCtx;
+}
+
+/// Links `identity-store`.
+pub fn add_to_linker<T: StagingView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wit::add_to_linker::<T, HasStaging>(linker, T::staging)
+}
+
+impl wit::Host for StagingCtx {
+    async fn stored(&mut self) -> wasmtime::Result<wit::StoredCounts> {
+        let staging = self.staging("identity-store.stored")?;
+        let counts = staging.stored().await.map_err(CapabilityError::from)?;
+        Ok(wit::StoredCounts {
+            users: counts.users,
+            groups: counts.groups,
+            memberships: counts.memberships,
+        })
+    }
+
+    async fn put_users(&mut self, users: Vec<wit::User>) -> wasmtime::Result<()> {
+        let staging = self.staging("identity-store.put-users")?;
+        let mut load = Load::default();
+        for user in &users {
+            load.add(&user.external_id)
+                .add(&user.email)
+                .add(&user.username)
+                .add(&user.provider_status)
+                .add_optional(user.display_name.as_ref())
+                .add_optional(user.given_name.as_ref())
+                .add_optional(user.family_name.as_ref());
+        }
+        load.check()?;
+        let users = users.into_iter().map(user).collect::<Result<_, _>>()?;
+        staging.put_users(users).await.map_err(CapabilityError::from)?;
+        Ok(())
+    }
+
+    async fn put_groups(&mut self, groups: Vec<wit::Group>) -> wasmtime::Result<Vec<bool>> {
+        let staging = self.staging("identity-store.put-groups")?;
+        let mut load = Load::default();
+        for group in &groups {
+            load.add(&group.external_id)
+                .add(&group.name)
+                .add_optional(group.description.as_ref())
+                .add_optional(group.provider_kind.as_ref());
+            if let Some(wit::MembersVersion::Tag(tag)) = &group.members_version {
+                load.add(tag);
+            }
+        }
+        load.check()?;
+        let groups = groups.into_iter().map(group).collect::<Result<_, _>>()?;
+        Ok(staging.put_groups(groups).await.map_err(CapabilityError::from)?)
+    }
+
+    async fn put_members(
+        &mut self,
+        group: String,
+        users: Vec<String>,
+        read_at: u64,
+        part: wit::PagePart,
+    ) -> wasmtime::Result<wit::MembersVerdict> {
+        let staging = self.staging("identity-store.put-members")?;
+        let mut load = Load::default();
+        load.add(&group);
+        for user in &users {
+            load.add(user);
+        }
+        load.check()?;
+        let group = external_id(group)?;
+        let users = users.into_iter().map(external_id).collect::<Result<_, _>>()?;
+        let read_at = i64::try_from(read_at).map_err(|_| {
+            CapabilityError::Contract(format!("it read members at {read_at}, which is no time"))
+        })?;
+        let part = PagePart {
+            first: part.contains(wit::PagePart::FIRST),
+            last: part.contains(wit::PagePart::LAST),
+        };
+        let verdict = staging
+            .put_members(group, users, UnixMillis(read_at), part)
+            .await
+            .map_err(CapabilityError::from)?;
+        Ok(match verdict {
+            MembersVerdict::Taken => wit::MembersVerdict::Taken,
+            MembersVerdict::ReadAgain => wit::MembersVerdict::ReadAgain,
+        })
+    }
+
+    async fn restart(&mut self, kind: types::Entity) -> wasmtime::Result<()> {
+        let staging = self.staging("identity-store.restart")?;
+        staging
+            .restart(entity(kind))
+            .await
+            .map_err(CapabilityError::from)?;
+        Ok(())
+    }
+
+    async fn drop_group(&mut self, id: String) -> wasmtime::Result<()> {
+        let staging = self.staging("identity-store.drop-group")?;
+        staging
+            .drop_group(external_id(id)?)
+            .await
+            .map_err(CapabilityError::from)?;
+        Ok(())
+    }
+
+    async fn skip(&mut self, kind: types::Entity, id: String, reason: String) -> wasmtime::Result<()> {
+        let staging = self.staging("identity-store.skip")?;
+        Load::default().add(&id).add(&reason).check()?;
+        staging
+            .skip(entity(kind), id, reason)
+            .await
+            .map_err(CapabilityError::from)?;
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self, state: Vec<u8>) -> wasmtime::Result<()> {
+        let staging = self.staging("identity-store.checkpoint")?;
+        if state.len() > STATE_LIMIT_BYTES {
+            return Err(CapabilityError::Limit {
+                what: "bytes of its own state in a checkpoint",
+                limit: STATE_LIMIT_BYTES as u64,
+            }
+            .into());
+        }
+        staging.checkpoint(state).await.map_err(CapabilityError::from)?;
+        Ok(())
+    }
+}
+
+fn entity(kind: types::Entity) -> Entity {
+    match kind {
+        types::Entity::User => Entity::User,
+        types::Entity::Group => Entity::Group,
+        types::Entity::Membership => Entity::Membership,
+    }
+}
+
+fn external_id(id: String) -> Result<ExternalId, CapabilityError> {
+    ExternalId::new(id).map_err(|error| CapabilityError::Contract(error.to_string()))
+}
+
+fn user(user: wit::User) -> Result<User, CapabilityError> {
+    Ok(User {
+        external_id: external_id(user.external_id)?,
+        email: user.email,
+        username: user.username,
+        display_name: user.display_name,
+        given_name: user.given_name,
+        family_name: user.family_name,
+        active: user.active,
+        provider_status: user.provider_status,
+    })
+}
+
+fn group(group: wit::Group) -> Result<Group, CapabilityError> {
+    Ok(Group {
+        external_id: external_id(group.external_id)?,
+        name: group.name,
+        description: group.description,
+        provider_kind: group.provider_kind,
+        members_version: group.members_version.map(|version| match version {
+            wit::MembersVersion::ChangedAt(at) => MembersVersion::ChangedAt(at),
+            wit::MembersVersion::Tag(tag) => MembersVersion::Tag(tag),
+        }),
+    })
+}

@@ -1,0 +1,74 @@
+//! Why a run stops before its end, in words for those who run it.
+
+use idsync_model::{ErrorKind, Failure};
+use idsync_store::{RunFacts, StoreError};
+
+use crate::staging::with_causes;
+use crate::text;
+
+/// Why a run stops before its end, and what is known of it by then.
+#[derive(Debug)]
+pub(crate) struct Halt {
+    pub(crate) failure: Failure,
+    pub(crate) facts: RunFacts,
+}
+
+impl Halt {
+    /// A stop before anything is known.
+    pub(crate) fn early(failure: Failure) -> Self {
+        Self {
+            failure,
+            facts: RunFacts::default(),
+        }
+    }
+}
+
+/// What to do about the host's own faults.
+pub(crate) const HOST_HINT: &str =
+    "Look at the disk of the data directory and at idsync's log, then sync again.";
+/// What to do about a plugin's faults.
+pub(crate) const PLUGIN_HINT: &str =
+    "This is a fault of the plugin: tell its author, with the log of the run.";
+
+/// A failure of the store: the host's, unless the directory is gone.
+pub(crate) fn store_failure(stage: &str, error: &StoreError) -> Failure {
+    match error {
+        StoreError::UnknownDirectory { .. } | StoreError::RunEnded { .. } => removed(),
+        other => {
+            // Some errors of the database quote a whole statement.
+            let mut summary = with_causes(other);
+            text::cut(&mut summary);
+            Failure::new(ErrorKind::Host, stage, summary, HOST_HINT)
+        }
+    }
+}
+
+/// A breach of the contract that the staging's writer found.
+pub(crate) fn late_breach(error: &StoreError) -> Failure {
+    Failure::new(
+        ErrorKind::Plugin,
+        "staging",
+        format!("the plugin broke its contract: {error}"),
+        PLUGIN_HINT,
+    )
+}
+
+/// A person or the host ended the run.
+pub(crate) fn cancelled(stage: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        stage,
+        "the run was cancelled before anything was changed",
+        "Sync again when it suits.",
+    )
+}
+
+/// There is no directory any more that could be synced.
+pub(crate) fn removed() -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        "read",
+        "the directory was removed while it was read",
+        "",
+    )
+}

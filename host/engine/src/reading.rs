@@ -1,0 +1,199 @@
+//! The first stage of a run: the plugin reads, and it is made sure that it read everything.
+
+use std::sync::Arc;
+
+use idsync_model::{
+    CallContext, ErrorKind, Failure, Provider, Staging, SyncEnd, SyncRequest, SyncSummary, Usage,
+};
+use idsync_store::{RunFacts, StagingRows, StoreError};
+use tokio::task::JoinSet;
+
+use crate::halt::{HOST_HINT, Halt, PLUGIN_HINT, cancelled, late_breach, removed, store_failure};
+use crate::stages::{Begun, Read};
+use crate::staging::{RunStaging, StagingScope};
+
+/// A run whose plugin may put rows.
+pub(crate) struct Reading<'a> {
+    pub(crate) begun: &'a Begun<'a>,
+    pub(crate) rows: Arc<dyn StagingRows>,
+}
+
+impl<'a> Reading<'a> {
+    /// Has the plugin read, and makes sure that it read everything.
+    pub(crate) async fn read(self, provider: Arc<dyn Provider>) -> Result<Read<'a>, Halt> {
+        let begun = self.begun;
+        let staging = Arc::new(RunStaging::new(
+            Arc::clone(begun.store),
+            Arc::clone(&self.rows),
+            StagingScope {
+                tenant: begun.order.tenant.clone(),
+                directory: begun.order.directory.clone(),
+                mode: begun.mode,
+                stored: begun.basis.stored,
+                max_rows: begun.order.limits.staged_rows,
+            },
+            Arc::clone(&begun.signals.events),
+        ));
+        let end = self
+            .call(provider, Arc::clone(&staging) as Arc<dyn Staging>)
+            .await;
+        staging.seal();
+        let mut facts = RunFacts {
+            requests: end.usage.requests,
+            notes: Vec::new(),
+        };
+        match self.believe(end.result, &staging).await {
+            Ok(summary) => {
+                facts.notes = summary.notes;
+                Ok(Read {
+                    begun,
+                    rows: self.rows,
+                    facts,
+                })
+            }
+            Err(failure) => Err(Halt { failure, facts }),
+        }
+    }
+
+    /// The plugin's sync, on a task of its own, so that a panic ends this run alone. One that does not end when it
+    /// should is dropped.
+    async fn call(&self, provider: Arc<dyn Provider>, staging: Arc<dyn Staging>) -> SyncEnd {
+        let begun = self.begun;
+        let limits = begun.order.limits;
+        let request = SyncRequest {
+            settings: begun.verified.settings.clone(),
+            mode: begun.mode,
+            resume: None,
+            expected_org: begun.verified.org_id.clone(),
+        };
+        let context = CallContext {
+            run: Some(begun.order.run.clone()),
+            time_limit: limits.time,
+            cancel: begun.signals.cancel.clone(),
+            events: Arc::clone(&begun.signals.events),
+        };
+        let mut call = JoinSet::new();
+        call.spawn(async move { provider.sync(request, staging, context).await });
+        let is_overdue = async {
+            tokio::select! {
+                () = tokio::time::sleep(limits.time) => Overdue::Deadline,
+                () = begun.signals.cancel.cancelled() => Overdue::Cancelled,
+            }
+        };
+        let overdue = async {
+            let why = is_overdue.await;
+            tokio::time::sleep(limits.grace).await;
+            why
+        };
+        let failure = tokio::select! {
+            biased;
+            ended = call.join_next() => match ended {
+                Some(Ok(end)) => return end,
+                Some(Err(error)) => Failure::new(
+                    ErrorKind::Host,
+                    "read",
+                    format!("the provider's code broke off: {error}"),
+                    "This is a fault of idsync: please report it with the log.",
+                ),
+                None => Failure::new(ErrorKind::Host, "read", "the provider's code did not start", "Sync again."),
+            },
+            why = overdue => match why {
+                Overdue::Cancelled => cancelled("read"),
+                Overdue::Deadline => Failure::new(
+                    ErrorKind::Deadline,
+                    "read",
+                    format!("reading was not done after {} s, which is all that a run has", limits.time.as_secs()),
+                    "Sync again. When it stands, look at what the provider's rate limits leave to idsync.",
+                ),
+            },
+        };
+        call.shutdown().await;
+        SyncEnd {
+            usage: Usage::default(),
+            result: Err(failure),
+        }
+    }
+
+    /// A success is one when nothing that was put failed and every list that was needed was read to its end.
+    async fn believe(
+        &self,
+        result: Result<SyncSummary, Failure>,
+        staging: &RunStaging,
+    ) -> Result<SyncSummary, Failure> {
+        if let Some(broken) = staging.broken() {
+            return Err(if broken.is_hosts {
+                self.explain_loss(Failure::new(
+                    ErrorKind::Host,
+                    "staging",
+                    broken.summary,
+                    HOST_HINT,
+                ))
+                .await
+            } else {
+                Failure::new(ErrorKind::Plugin, "staging", broken.summary, PLUGIN_HINT)
+            });
+        }
+        let is_cancelled = self.begun.signals.cancel.is_cancelled();
+        let summary = match result {
+            Ok(summary) => summary,
+            Err(failure) if failure.kind == ErrorKind::Cancelled && !is_cancelled => {
+                return Err(Failure {
+                    kind: ErrorKind::Plugin,
+                    summary: format!(
+                        "the plugin ended the run as cancelled, which nobody asked for: {}",
+                        failure.summary
+                    ),
+                    hint: PLUGIN_HINT.to_owned(),
+                    ..failure
+                });
+            }
+            Err(failure) if is_cancelled && !matches!(failure.kind, ErrorKind::Plugin | ErrorKind::Host) => {
+                return Err(cancelled("read"));
+            }
+            Err(failure) => return Err(failure),
+        };
+        if let Some(failure) = self.begun.cancellation("read") {
+            return Err(failure);
+        }
+        match self.unread_groups().await {
+            Ok(groups) if groups.is_empty() => Ok(summary),
+            Ok(groups) => Err(Failure::new(
+                ErrorKind::Plugin,
+                "staging",
+                format!(
+                    "the plugin said that it read everything, but it never put the last page of the members of {}",
+                    groups.join(", ")
+                ),
+                PLUGIN_HINT,
+            )),
+            Err(StoreError::GroupNotPut { group }) => Err(late_breach(&StoreError::GroupNotPut { group })),
+            Err(StoreError::ListNotOpen { group }) => Err(late_breach(&StoreError::ListNotOpen { group })),
+            Err(error) => Err(store_failure("staging", &error)),
+        }
+    }
+
+    async fn unread_groups(&self) -> Result<Vec<String>, StoreError> {
+        self.rows.flush().await?;
+        let groups = self.rows.unclosed_groups(5).await?;
+        Ok(groups.iter().map(|group| format!("group `{group}`")).collect())
+    }
+
+    /// A staging that can't be written because the directory is gone is no fault of the host.
+    async fn explain_loss(&self, failure: Failure) -> Failure {
+        let order = self.begun.order;
+        match self
+            .begun
+            .store
+            .directory(&order.tenant, order.directory.as_str())
+            .await
+        {
+            Err(StoreError::UnknownDirectory { .. }) => removed(),
+            _ => failure,
+        }
+    }
+}
+
+enum Overdue {
+    Deadline,
+    Cancelled,
+}

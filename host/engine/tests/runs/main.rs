@@ -1,0 +1,17 @@
+//! Runs over the real store, with a provider that reads an org made for the test.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the whole crate is tests: what they need and lack fails them"
+)]
+
+mod clock;
+mod ends;
+mod guarded;
+mod modes;
+mod org;
+mod properties;
+mod reads;
+mod records;
+mod setup;
+mod world;

@@ -1,0 +1,361 @@
+//! An org that tests change, and a provider that reads it as a plugin would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use idsync_model::{
+    CallContext, Check, CheckOutcome, Description, Entity, ExternalId, Failure, Group, MembersVerdict,
+    MembersVersion, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError, SyncEnd,
+    SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
+};
+
+use crate::clock::TestClock;
+
+/// A user of the org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgUser {
+    pub email: String,
+    pub name: String,
+    pub active: bool,
+}
+
+/// A group of the org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgGroup {
+    pub name: String,
+    pub members: BTreeSet<String>,
+    pub changed_at: UnixMillis,
+}
+
+/// What the provider holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Org {
+    pub users: BTreeMap<String, OrgUser>,
+    pub groups: BTreeMap<String, OrgGroup>,
+}
+
+impl Org {
+    /// `users` active users, `u000` and on, none in a group.
+    pub fn of(users: usize) -> Self {
+        let mut org = Self::default();
+        for n in 0..users {
+            org.add_user(&format!("u{n:03}"));
+        }
+        org
+    }
+
+    pub fn add_user(&mut self, id: &str) {
+        self.users.insert(
+            id.to_owned(),
+            OrgUser {
+                email: format!("{id}@example.com"),
+                name: format!("User {id}"),
+                active: true,
+            },
+        );
+    }
+
+    pub fn set_active(&mut self, id: &str, active: bool) {
+        self.users.get_mut(id).expect("a user of this org").active = active;
+    }
+
+    /// Adds a group, or gives it other members.
+    pub fn set_group(&mut self, id: &str, members: &[&str], now: UnixMillis) {
+        self.groups.insert(
+            id.to_owned(),
+            OrgGroup {
+                name: format!("Group {id}"),
+                members: members.iter().map(|m| (*m).to_owned()).collect(),
+                changed_at: now,
+            },
+        );
+    }
+
+    /// The lines that a right export has: active users, groups, memberships of active users.
+    pub fn expected(&self) -> Vec<String> {
+        let users = self
+            .users
+            .iter()
+            .filter(|(_, user)| user.active)
+            .map(|(id, user)| format!("user {id} {} {}", user.email, user.name));
+        let groups = self
+            .groups
+            .iter()
+            .map(|(id, group)| format!("group {id} {}", group.name));
+        let memberships = self.groups.iter().flat_map(|(id, group)| {
+            group
+                .members
+                .iter()
+                .filter(|member| self.users.get(*member).is_some_and(|user| user.active))
+                .map(move |member| format!("membership {id} {member}"))
+        });
+        users.chain(groups).chain(memberships).collect()
+    }
+}
+
+/// What a provider does instead of reading the org.
+pub type Act =
+    Arc<dyn Fn(Arc<dyn Staging>, CallContext) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+
+/// Reads an [`Org`], page by page, and keeps what it was asked.
+pub struct OrgProvider {
+    pub org: Mutex<Org>,
+    pub act: Mutex<Option<Act>>,
+    pub requests: Mutex<Vec<SyncRequest>>,
+    pub fetched: Mutex<Vec<String>>,
+    pub org_id: Mutex<Option<String>>,
+    pub verdict: Mutex<CheckOutcome>,
+    /// How a read of the org ends, if not well.
+    pub end: Mutex<Option<Failure>>,
+    clock: Arc<TestClock>,
+}
+
+/// Members of one page.
+const PAGE: usize = 3;
+
+impl OrgProvider {
+    pub fn new(org: Org, clock: Arc<TestClock>) -> Arc<Self> {
+        Arc::new(Self {
+            org: Mutex::new(org),
+            act: Mutex::default(),
+            requests: Mutex::default(),
+            fetched: Mutex::default(),
+            org_id: Mutex::new(Some("org-1".to_owned())),
+            verdict: Mutex::new(CheckOutcome::Passed),
+            end: Mutex::default(),
+            clock,
+        })
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Org)) {
+        change(&mut self.org.lock().unwrap());
+    }
+
+    /// From now on `act` is done, instead of reading the org.
+    pub fn does<F, R>(&self, act: F)
+    where
+        F: Fn(Arc<dyn Staging>, CallContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        *self.act.lock().unwrap() = Some(Arc::new(move |staging, context| {
+            Box::pin(act(staging, context)) as BoxFuture<'static, _>
+        }));
+    }
+
+    /// From now on the org is read again.
+    pub fn reads_org(&self) {
+        *self.act.lock().unwrap() = None;
+    }
+
+    /// The groups whose members were fetched since this was last asked.
+    pub fn take_fetched(&self) -> Vec<String> {
+        std::mem::take(&mut *self.fetched.lock().unwrap())
+    }
+
+    async fn read(&self, staging: Arc<dyn Staging>) -> Result<(), StagingError> {
+        let org = self.org.lock().unwrap().clone();
+        let users: Vec<User> = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
+        for page in users.chunks(PAGE) {
+            staging.put_users(page.to_vec()).await?;
+        }
+        let groups: Vec<Group> = org
+            .groups
+            .iter()
+            .map(|(id, group)| group_row(id, group))
+            .collect();
+        for page in groups.chunks(PAGE) {
+            let asked = staging.put_groups(page.to_vec()).await?;
+            for (group, is_asked) in page.iter().zip(asked) {
+                if is_asked {
+                    self.read_members(&org, &group.external_id, &*staging).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_members(
+        &self,
+        org: &Org,
+        group: &ExternalId,
+        staging: &dyn Staging,
+    ) -> Result<(), StagingError> {
+        let members: Vec<ExternalId> = org.groups[group.as_str()].members.iter().map(|m| id(m)).collect();
+        self.fetched.lock().unwrap().push(group.as_str().to_owned());
+        while put_all_members(staging, group, &members, self.clock.time()).await? == MembersVerdict::ReadAgain
+        {
+        }
+        Ok(())
+    }
+}
+
+/// Puts a whole member list, page by page; the verdict is that on its last page.
+pub async fn put_all_members(
+    staging: &dyn Staging,
+    group: &ExternalId,
+    members: &[ExternalId],
+    read_at: UnixMillis,
+) -> Result<MembersVerdict, StagingError> {
+    let mut pages: Vec<&[ExternalId]> = members.chunks(PAGE).collect();
+    if pages.is_empty() {
+        pages.push(&[]);
+    }
+    let count = pages.len();
+    let mut verdict = MembersVerdict::Taken;
+    for (n, page) in pages.into_iter().enumerate() {
+        let part = PagePart {
+            first: n == 0,
+            last: n + 1 == count,
+        };
+        verdict = staging
+            .put_members(group.clone(), page.to_vec(), read_at, part)
+            .await?;
+    }
+    Ok(verdict)
+}
+
+pub fn id(text: &str) -> ExternalId {
+    ExternalId::new(text).expect("a test's id")
+}
+
+pub fn user_row(external_id: &str, user: &OrgUser) -> User {
+    User {
+        external_id: id(external_id),
+        email: user.email.clone(),
+        username: user.email.clone(),
+        display_name: Some(user.name.clone()),
+        given_name: None,
+        family_name: None,
+        active: user.active,
+        provider_status: if user.active { "ACTIVE" } else { "SUSPENDED" }.to_owned(),
+    }
+}
+
+pub fn group_row(external_id: &str, group: &OrgGroup) -> Group {
+    Group {
+        external_id: id(external_id),
+        name: group.name.clone(),
+        description: None,
+        provider_kind: None,
+        members_version: version(external_id, group),
+    }
+}
+
+/// A time; but groups whose id begins with `tag` have a tag, and those with `plain` have no version at all.
+fn version(external_id: &str, group: &OrgGroup) -> Option<MembersVersion> {
+    if external_id.starts_with("plain") {
+        None
+    } else if external_id.starts_with("tag") {
+        Some(MembersVersion::Tag(format!("{:?}", group.members)))
+    } else {
+        let changed_at = u64::try_from(group.changed_at.0).expect("a time after 1970");
+        Some(MembersVersion::ChangedAt(changed_at))
+    }
+}
+
+/// What a plugin's call ends as when staging refuses it: the sandbox turns the trap into this kind.
+pub fn refused(error: &StagingError) -> Failure {
+    let kind = match error {
+        StagingError::Host(_) => idsync_model::ErrorKind::Host,
+        StagingError::Contract(_) | StagingError::TooManyRows { .. } => idsync_model::ErrorKind::Plugin,
+    };
+    Failure::new(kind, "staging", error.to_string(), "")
+}
+
+/// Puts all of an org but the members of its groups.
+pub async fn put_without_members(org: &Org, staging: &dyn Staging) -> Result<Vec<bool>, Failure> {
+    let users = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
+    let groups = org
+        .groups
+        .iter()
+        .map(|(id, group)| group_row(id, group))
+        .collect();
+    staging.put_users(users).await.map_err(|e| refused(&e))?;
+    staging.put_groups(groups).await.map_err(|e| refused(&e))
+}
+
+#[async_trait]
+impl Provider for OrgProvider {
+    async fn describe(&self) -> Result<Description, Failure> {
+        Ok(Description {
+            id: "test".to_owned(),
+            name: "Test".to_owned(),
+            version: "1.0.0".to_owned(),
+            settings: Vec::new(),
+            key: None,
+            hosts: Vec::new(),
+            permissions: Vec::new(),
+            guide: Vec::new(),
+            docs_url: None,
+        })
+    }
+
+    async fn normalize(
+        &self,
+        settings: &Settings,
+    ) -> Result<Result<Normalized, Vec<SettingProblem>>, Failure> {
+        Ok(Ok(Normalized {
+            settings: settings.clone(),
+            notes: Vec::new(),
+        }))
+    }
+
+    async fn verify(&self, _settings: &Settings, _context: CallContext) -> Result<Verification, Failure> {
+        Ok(Verification {
+            checks: vec![Check {
+                id: "org".to_owned(),
+                title: "The org answers".to_owned(),
+                outcome: *self.verdict.lock().unwrap(),
+                detail: String::new(),
+                hint: String::new(),
+            }],
+            org_id: self.org_id.lock().unwrap().clone(),
+        })
+    }
+
+    async fn sync(&self, request: SyncRequest, staging: Arc<dyn Staging>, context: CallContext) -> SyncEnd {
+        self.requests.lock().unwrap().push(request);
+        let act = self.act.lock().unwrap().clone();
+        let done = match act {
+            Some(act) => act(staging, context).await,
+            None => match (self.read(staging).await, self.end.lock().unwrap().clone()) {
+                (Err(error), _) => Err(refused(&error)),
+                (Ok(()), Some(failure)) => Err(failure),
+                (Ok(()), None) => Ok(()),
+            },
+        };
+        SyncEnd {
+            usage: Usage {
+                requests: 7,
+                cpu: Duration::ZERO,
+                peak_memory_bytes: 0,
+                wake: None,
+            },
+            result: done.map(|()| SyncSummary {
+                requests: 7,
+                notes: vec!["read the org".to_owned()],
+                ..SyncSummary::default()
+            }),
+        }
+    }
+
+    async fn explain(
+        &self,
+        _settings: &Settings,
+        _who: &str,
+        _context: CallContext,
+    ) -> Result<Vec<Check>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+/// Skips one user, as plugins do with records they can't sync.
+pub async fn skip_user(staging: &dyn Staging, external_id: &str, reason: &str) -> Result<(), Failure> {
+    staging
+        .skip(Entity::User, external_id.to_owned(), reason.to_owned())
+        .await
+        .map_err(|error| refused(&error))
+}

@@ -1,0 +1,285 @@
+//! The command line: every option and command with its help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use idsync_model::TenantName;
+
+/// Keeps an identity store in step with the directories of identity providers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "idsync",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 held by the guard.\n\
+                  Start with `idsync plugin list` and `idsync directory add --help`."
+)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command. The master key is the one setting that is read from the environment alone.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where idsync keeps the store, the keys and its cache; made at first use, readable by you alone
+    #[arg(long, value_name = "DIR", env = "IDSYNC_DATA_DIR", default_value = "idsync-data", global = true)]
+    pub data_dir: PathBuf,
+    /// Where the provider plugins (`okta.wasm`, …) are [default: `plugins` beside the binary]
+    #[arg(long, value_name = "DIR", env = "IDSYNC_PLUGINS", global = true)]
+    pub plugins: Option<PathBuf>,
+    /// The tenant whose directories, users and runs are meant
+    #[arg(long, value_name = "NAME", env = "IDSYNC_TENANT", default_value = "default", global = true)]
+    pub tenant: TenantName,
+    /// Trusts the certificates in this PEM file too, besides the public ones; may be given more than once
+    #[arg(long, value_name = "FILE", env = "IDSYNC_CA_CERT", value_delimiter = ',', global = true)]
+    pub ca_cert: Vec<PathBuf>,
+    /// Lets plugins reach this host although its address is private; without a port, port 443
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "IDSYNC_ALLOW_PRIVATE_EGRESS",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub allow_private_egress: Vec<String>,
+    /// Prints one JSON document on standard output instead of text for people
+    #[arg(long, env = "IDSYNC_JSON", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, global = true)]
+    pub json: bool,
+    /// What is logged to standard error: a level, or levels by module such as `warn,idsync_engine=debug`
+    #[arg(long, value_name = "FILTER", env = "IDSYNC_LOG", default_value = "warn", global = true)]
+    pub log: String,
+    /// How log lines are written
+    #[arg(long, value_enum, value_name = "FORMAT", env = "IDSYNC_LOG_FORMAT", default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The provider plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// The tenants of this host
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// The connections to identity providers
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
+    /// Reads a directory and applies what changed
+    Sync(SyncArguments),
+    /// What runs did
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Prints the users, groups and memberships of a directory as stored, one JSON object a line
+    Export {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+    },
+    /// Prints the completion script of a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page (roff), with all commands
+    Man,
+}
+
+/// `idsync plugin …`
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Lists the plugins that can be used
+    List,
+    /// Shows what a plugin file is: its name, version, settings, hosts, imports and size
+    Inspect {
+        /// The component
+        file: PathBuf,
+    },
+}
+
+/// `idsync tenant …`
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Adds a tenant
+    Add {
+        /// Lower-case letters, digits and `-`
+        name: TenantName,
+    },
+    /// Lists the tenants
+    List,
+    /// Removes a tenant that has no directories
+    Remove {
+        /// The tenant
+        name: TenantName,
+    },
+}
+
+/// `idsync directory …`
+#[derive(Debug, Subcommand)]
+pub enum DirectoryCommand {
+    /// Adds a directory as a draft, makes its key pair, and says what to do at the provider
+    Add {
+        /// The provider's word, as `plugin list` shows it
+        #[arg(long, value_name = "PROVIDER")]
+        provider: String,
+        /// A name that is unique in the tenant
+        #[arg(long)]
+        name: String,
+        /// A setting; may be given more than once, and later with `directory set`
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+        set: Vec<(String, String)>,
+    },
+    /// Lists the directories
+    List,
+    /// Shows a directory
+    Show(DirectoryId),
+    /// Changes settings; an empty value takes a setting away
+    Set {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// The settings
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
+        settings: Vec<(String, String)>,
+    },
+    /// Prints the public key, to be registered at the provider
+    Key {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// The form of the key
+        #[arg(long, value_enum, default_value_t = KeyFormat::Jwk)]
+        format: KeyFormat,
+    },
+    /// Tries the connection and checks each thing that must be right
+    Verify(DirectoryId),
+    /// Lets the schedule run a verified directory
+    Enable(DirectoryId),
+    /// Stops the schedule; `sync` by hand still works
+    Disable(DirectoryId),
+    /// Removes a directory with its users, groups and memberships, and erases its key
+    Remove {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// Don't ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Says why a person or group is, or is not, synced
+    Explain {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// An id, an e-mail or a login
+        who: String,
+    },
+}
+
+/// A directory by its id or name.
+#[derive(Debug, Args)]
+pub struct DirectoryId {
+    /// The directory's id or name
+    #[arg(value_name = "ID")]
+    pub directory: String,
+}
+
+/// The forms in which a public key is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyFormat {
+    /// A JSON Web Key (RFC 7517), as Okta takes it.
+    Jwk,
+    /// PEM with SubjectPublicKeyInfo (RFC 7468, section 13).
+    Pem,
+}
+
+/// `idsync sync`
+#[derive(Debug, Args)]
+pub struct SyncArguments {
+    /// The directory's id or name
+    #[arg(value_name = "ID")]
+    pub directory: String,
+    /// Stops after the plan: shows what would change, and changes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Reads every group's members, also of those that did not change
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// `idsync run …`
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Lists the latest runs, newest first
+    List {
+        /// Only the runs of this directory
+        #[arg(long, value_name = "ID")]
+        directory: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+    },
+    /// Shows what a run did, what it skipped, and for a held one what it would delete
+    Show {
+        /// The run's id
+        run: String,
+    },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as okta_domain=your-company.okta.com".to_owned()),
+    }
+}
+
+/// The master key of the environment, the one setting that must not stand on a command line, where others can read it.
+#[expect(clippy::disallowed_methods, reason = "this is the command line's parser")]
+pub fn master_key_of_environment() -> Option<String> {
+    std::env::var("IDSYNC_MASTER_KEY").ok().filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_setting_needs_a_name_and_keeps_what_follows_the_first_equals_sign() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(key_value("a").is_err());
+        assert!(key_value("=b").is_err());
+    }
+
+    #[test]
+    fn what_comes_later_is_absent_from_the_help() {
+        let mut command = Arguments::command();
+        let help = command.render_long_help().to_string();
+        for word in ["serve", "changes", "approve", "schedule ", "rotate"] {
+            assert!(!help.contains(&format!("  {word}")), "{word}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The log: lines on standard error, as text or JSON.
+
+use tracing_subscriber::EnvFilter;
+
+use super::args::LogFormat;
+use crate::error::CommandError;
+
+/// Starts logging what `filter` lets through.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), CommandError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        CommandError::usage(
+            format!("--log `{filter}` is no log filter: {error}"),
+            "Give a level (error, warn, info, debug, trace), or levels by module: `warn,idsync_engine=debug`.",
+        )
+    })?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A subscriber that is there already belongs to a test in the same process.
+    let _ = match format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! All that is written to standard output and standard error: documents for scripts, text and tables for people.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+use crate::error::CommandError;
+
+/// How this command answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// With `json` one JSON document on standard output, else text.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether scripts are reading.
+    pub fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints `document` for scripts, or what `text` makes for people.
+    pub fn answer<D: Serialize>(self, document: &D, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+        if self.json {
+            let line = serde_json::to_string(document)
+                .map_err(|error| CommandError::host(&error, "This is a fault of idsync: please report it."))?;
+            line_out(&line)
+        } else {
+            line_out(text().trim_end())
+        }
+    }
+
+    /// Prints a failure: as a document on standard output for scripts, else on standard error.
+    pub fn failure(self, error: &CommandError) {
+        if self.json {
+            // Nothing is left to tell the failure to when standard output is closed.
+            let _ = line_out(&error.to_json().to_string());
+            return;
+        }
+        let mut text = format!("error: {}", error.summary);
+        if !error.hint.is_empty() {
+            text.push_str("\n  ");
+            text.push_str(&error.hint.replace('\n', "\n  "));
+        }
+        note(text);
+    }
+
+    /// A remark for people, on standard error; scripts find it in the document.
+    pub fn remark(self, text: impl Display) {
+        if !self.json {
+            note(text);
+        }
+    }
+}
+
+/// Writes one line to standard output. A reader that went away (`… | head`) is no failure.
+pub fn line_out(line: &str) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::host(&error, "Standard output could not be written."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one line to standard error.
+pub fn note(text: impl Display) {
+    // Where standard error is closed nobody is listening.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person is watching standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A table with these headings, as wide as the terminal.
+pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    for row in rows {
+        table.add_row(row.map(|cell| printable(&cell)));
+    }
+    table.to_string()
+}
+
+/// Text from a provider with control characters made visible: it may not move the cursor or ring the bell.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! What a command that failed tells people and scripts, and its exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use idsync_model::{ErrorKind, Failure, InvalidId};
+use serde::Serialize;
+
+/// The kind of a command's failure: those of runs, and three of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No such tenant, directory or run in this tenant.
+    UnknownId,
+    /// The directory is being synced.
+    Busy,
+    /// The command can't be meant like that.
+    Usage,
+    /// One of the kinds of runs.
+    Run(ErrorKind),
+}
+
+impl Kind {
+    /// The word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownId => "unknown-id",
+            Self::Busy => "busy",
+            Self::Usage => "usage",
+            Self::Run(kind) => kind.as_str(),
+        }
+    }
+}
+
+/// A command's failure: what was attempted and why it did not work, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{summary}")]
+pub struct CommandError {
+    /// What kind of failure it is.
+    pub kind: Kind,
+    /// One sentence, with its causes.
+    pub summary: String,
+    /// What to do; empty where the summary says it.
+    pub hint: String,
+}
+
+impl CommandError {
+    /// A failure of that kind.
+    pub fn new(kind: Kind, summary: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, summary: summary.into(), hint: hint.into() }
+    }
+
+    /// Wrong usage.
+    pub fn usage(summary: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, summary, hint)
+    }
+
+    /// A fault of the host, with its chain of causes in the summary.
+    pub fn host(error: &(dyn Error + 'static), hint: impl Into<String>) -> Self {
+        Self::new(Kind::Run(ErrorKind::Host), with_causes(error), hint)
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        if self.kind == Kind::Usage { 2 } else { 1 }
+    }
+
+    /// The document that `--json` prints.
+    pub fn to_json(&self) -> serde_json::Value {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            kind: &'a str,
+            summary: &'a str,
+            hint: &'a str,
+        }
+        serde_json::json!({
+            "error": Document { kind: self.kind.as_str(), summary: &self.summary, hint: &self.hint }
+        })
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        let mut summary = failure.summary;
+        if let Some(code) = failure.provider_code {
+            let _ = write!(summary, " (provider's code: {code})");
+        }
+        Self::new(Kind::Run(failure.kind), summary, failure.hint)
+    }
+}
+
+impl From<InvalidId> for CommandError {
+    fn from(error: InvalidId) -> Self {
+        Self::usage(error.to_string(), "")
+    }
+}
+
+/// An error and its causes in one line, each cause once.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

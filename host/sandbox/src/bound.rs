@@ -1,0 +1,333 @@
+//! A plugin bound to one directory: the port `Provider` over a component.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use idsync_capability::egress::{Egress, EgressCtx, EgressGrant, EgressLimits};
+use idsync_capability::keys::{DirectorySealer, KeyPair, KeysCtx};
+use idsync_capability::log::{LogBook, LogOrigin};
+use idsync_capability::staging::StagingCtx;
+use idsync_capability::timer::TimerCtx;
+use idsync_capability::vault::{SealedValues, VaultCtx};
+use idsync_capability::{CallKind, Granted, Provider as Exports, ProviderPre};
+use idsync_model::{
+    CallContext, Check, Description, DirectoryId, Failure, NoEvents, Normalized, Provider, SettingProblem,
+    Settings, Staging, SyncEnd, SyncRequest, SyncSummary, Usage, Verification,
+};
+use tokio_util::sync::CancellationToken;
+use wasmtime::Store;
+
+use crate::call::{Call, Ended, Guest, InFlight, cancelled_before};
+use crate::convert;
+use crate::limits::Limits;
+use crate::plugin::Plugin;
+use crate::sandbox::Sandbox;
+
+/// How long `describe` and `normalize` may take: they have nothing to wait for.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// What a directory grants its plugin.
+#[derive(Clone)]
+pub struct Grants {
+    /// The directory, for the log. Its plugin never learns it.
+    pub directory: Option<DirectoryId>,
+    /// The directory's key: while it is rotated, the one that these calls use.
+    pub key: Option<Arc<KeyPair>>,
+    /// The directory's secrets and remembered values.
+    pub vault: Option<(Arc<dyn SealedValues>, DirectorySealer)>,
+    /// Limits of its own, in place of the sandbox's.
+    pub limits: Option<Limits>,
+}
+
+/// A plugin with what one directory grants it.
+pub struct BoundPlugin {
+    plugin: Arc<Plugin>,
+    grants: Grants,
+}
+
+/// What a call has that `describe` and `normalize` go without.
+struct Reach<'a> {
+    grants: &'a Grants,
+    egress: EgressGrant,
+    staging: Option<Arc<dyn Staging>>,
+}
+
+impl BoundPlugin {
+    pub(crate) fn new(plugin: Arc<Plugin>, grants: Grants) -> Self {
+        Self { plugin, grants }
+    }
+
+    /// Calls `describe` of a component that is not yet known to be a plugin.
+    pub(crate) async fn describe_unbound(
+        sandbox: &Sandbox,
+        pre: &ProviderPre<Guest>,
+        path: &Path,
+    ) -> Result<Description, Failure> {
+        let origin = LogOrigin {
+            plugin: path.display().to_string(),
+            ..LogOrigin::default()
+        };
+        let ended = call(
+            sandbox,
+            pre,
+            &sandbox.limits,
+            CallKind::Describe,
+            origin,
+            &quick_context(),
+            None,
+            |exports, store| {
+                Box::pin(async move { exports.idsync_plugin_directory_sync().call_describe(store).await })
+            },
+        )
+        .await;
+        ended.result.map(convert::description)
+    }
+
+    async fn call<T>(
+        &self,
+        kind: CallKind,
+        context: &CallContext,
+        settings: &Settings,
+        staging: Option<Arc<dyn Staging>>,
+        function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send,
+    ) -> Ended<T> {
+        let sandbox = &self.plugin.sandbox;
+        let limits = self.grants.limits.as_ref().unwrap_or(&sandbox.limits);
+        let reach = if kind.reaches_out() {
+            match sandbox.egress.grant(self.plugin.description(), settings) {
+                Ok(egress) => Some(Reach {
+                    grants: &self.grants,
+                    egress,
+                    staging,
+                }),
+                Err(error) => return not_begun(error.to_failure()),
+            }
+        } else {
+            None
+        };
+        let origin = LogOrigin {
+            plugin: self.plugin.description().id.clone(),
+            directory: self.grants.directory.clone(),
+            run: context.run.clone(),
+        };
+        call(
+            sandbox,
+            &self.plugin.pre,
+            limits,
+            kind,
+            origin,
+            context,
+            reach,
+            function,
+        )
+        .await
+    }
+}
+
+/// Waits for a place in the pool, and makes the call.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one place where all that a call needs comes together"
+)]
+fn call<'c, T: 'c>(
+    sandbox: &'c Sandbox,
+    pre: &'c ProviderPre<Guest>,
+    limits: &'c Limits,
+    kind: CallKind,
+    origin: LogOrigin,
+    context: &'c CallContext,
+    reach: Option<Reach<'c>>,
+    function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send + 'c,
+) -> impl Future<Output = Ended<T>> + Send + 'c {
+    async move {
+        let slot = tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => return not_begun(cancelled_before(kind)),
+            slot = sandbox.engine.slot() => slot,
+        };
+        let clock = Arc::clone(&sandbox.clock);
+        let time_limit = context.time_limit.min(limits.wall_time);
+        let book = LogBook::with_line_limit(
+            origin,
+            Arc::clone(&context.events),
+            Arc::clone(&clock),
+            limits.log_lines,
+        );
+        let timer = TimerCtx::new(kind, Arc::clone(&clock), time_limit, context.cancel.clone());
+        let ended = Call {
+            kind,
+            engine: &sandbox.engine,
+            plugin: pre,
+            limits,
+            clock: Arc::clone(&clock),
+            granted: granted(kind, limits, clock, &book, &sandbox.egress, timer, reach),
+            book,
+            time_limit,
+            cancel: context.cancel.clone(),
+        }
+        .run(function)
+        .await;
+        drop(slot);
+        ended
+    }
+}
+
+fn granted(
+    kind: CallKind,
+    limits: &Limits,
+    clock: Arc<dyn idsync_model::Clock>,
+    book: &Arc<LogBook>,
+    client: &Egress,
+    timer: TimerCtx,
+    reach: Option<Reach<'_>>,
+) -> Granted {
+    let (grant, keys, vault, staging) = match reach {
+        None => (
+            EgressGrant::nothing(),
+            KeysCtx::new(kind, None, EgressGrant::nothing()),
+            VaultCtx::empty(kind),
+            StagingCtx::none(kind),
+        ),
+        Some(Reach {
+            grants,
+            egress,
+            staging,
+        }) => (
+            egress.clone(),
+            KeysCtx::new(kind, grants.key.clone(), egress),
+            match &grants.vault {
+                Some((values, sealer)) => VaultCtx::new(kind, Arc::clone(values), sealer.clone()),
+                None => VaultCtx::empty(kind),
+            },
+            staging.map_or_else(|| StagingCtx::none(kind), StagingCtx::of_run),
+        ),
+    };
+    let egress = EgressCtx::new(kind, client, grant, egress_limits(limits));
+    Granted::new(clock, Arc::clone(book), egress, keys, vault, timer, staging)
+        .with_handle_limit(limits.open_resources)
+}
+
+fn egress_limits(limits: &Limits) -> EgressLimits {
+    EgressLimits {
+        in_flight: limits.requests_in_flight,
+        requests: limits.requests,
+        header_bytes: limits.header_bytes,
+        body_bytes: limits.body_bytes,
+        ..EgressLimits::default()
+    }
+}
+
+fn quick_context() -> CallContext {
+    CallContext {
+        run: None,
+        time_limit: QUICK,
+        cancel: CancellationToken::new(),
+        events: Arc::new(NoEvents),
+    }
+}
+
+fn not_begun<T>(failure: Failure) -> Ended<T> {
+    Ended {
+        usage: Usage::default(),
+        result: Err(failure),
+    }
+}
+
+#[async_trait]
+impl Provider for BoundPlugin {
+    async fn describe(&self) -> Result<Description, Failure> {
+        Ok(self.plugin.description().clone())
+    }
+
+    async fn normalize(
+        &self,
+        settings: &Settings,
+    ) -> Result<Result<Normalized, Vec<SettingProblem>>, Failure> {
+        let given = convert::to_settings(settings);
+        let ended = self
+            .call(
+                CallKind::Normalize,
+                &quick_context(),
+                settings,
+                None,
+                |exports, store| {
+                    Box::pin(async move {
+                        exports
+                            .idsync_plugin_directory_sync()
+                            .call_normalize(store, &given)
+                            .await
+                    })
+                },
+            )
+            .await;
+        ended.result.map(convert::normalized)
+    }
+
+    async fn verify(&self, settings: &Settings, context: CallContext) -> Result<Verification, Failure> {
+        let given = convert::to_settings(settings);
+        let ended = self
+            .call(CallKind::Verify, &context, settings, None, |exports, store| {
+                Box::pin(async move {
+                    exports
+                        .idsync_plugin_directory_sync()
+                        .call_verify(store, &given)
+                        .await
+                })
+            })
+            .await;
+        ended.result.map(convert::verification)
+    }
+
+    async fn sync(&self, request: SyncRequest, staging: Arc<dyn Staging>, context: CallContext) -> SyncEnd {
+        let given = convert::to_request(&request);
+        let Ended { usage, result } = self
+            .call(
+                CallKind::Sync,
+                &context,
+                &request.settings,
+                Some(staging),
+                |exports, store| {
+                    Box::pin(async move {
+                        exports
+                            .idsync_plugin_directory_sync()
+                            .call_sync(store, &given)
+                            .await
+                    })
+                },
+            )
+            .await;
+        let result: Result<SyncSummary, Failure> = match result {
+            Ok(Ok(summary)) => Ok(convert::summary(summary)),
+            Ok(Err(failure)) => Err(convert::failure(failure)),
+            Err(failure) => Err(failure),
+        };
+        SyncEnd { usage, result }
+    }
+
+    async fn explain(
+        &self,
+        settings: &Settings,
+        who: &str,
+        context: CallContext,
+    ) -> Result<Vec<Check>, Failure> {
+        let given = convert::to_settings(settings);
+        let who = who.to_owned();
+        let ended = self
+            .call(CallKind::Explain, &context, settings, None, |exports, store| {
+                Box::pin(async move {
+                    exports
+                        .idsync_plugin_directory_sync()
+                        .call_explain(store, &given, &who)
+                        .await
+                })
+            })
+            .await;
+        match ended.result? {
+            Ok(checks) => Ok(convert::checks(checks)),
+            Err(failure) => Err(convert::failure(failure)),
+        }
+    }
+}

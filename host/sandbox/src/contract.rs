@@ -1,0 +1,136 @@
+//! Holds a component against the contract by the names of what it imports and exports.
+
+use std::path::Path;
+
+use semver::Version;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::error::SandboxError;
+
+/// What a plugin exports.
+pub(crate) const EXPORT: &str = "idsync:plugin/directory-sync@0.1.0";
+
+/// All that a plugin may import: the world `provider`, and what Rust's standard library asks for besides. A later
+/// version that is compatible (semver.org) stands for each.
+const IMPORTS: &[&str] = &[
+    "idsync:plugin/identity-store@0.1.0",
+    "idsync:plugin/key-store@0.1.0",
+    "idsync:plugin/log@0.1.0",
+    "idsync:plugin/timer@0.1.0",
+    "idsync:plugin/types@0.1.0",
+    "idsync:plugin/vault@0.1.0",
+    "wasi:cli/environment@0.2.0",
+    "wasi:cli/exit@0.2.0",
+    "wasi:cli/stderr@0.2.0",
+    "wasi:cli/stdin@0.2.0",
+    "wasi:cli/stdout@0.2.0",
+    "wasi:cli/terminal-input@0.2.0",
+    "wasi:cli/terminal-output@0.2.0",
+    "wasi:cli/terminal-stderr@0.2.0",
+    "wasi:cli/terminal-stdin@0.2.0",
+    "wasi:cli/terminal-stdout@0.2.0",
+    "wasi:clocks/monotonic-clock@0.2.0",
+    "wasi:clocks/wall-clock@0.2.0",
+    "wasi:http/outgoing-handler@0.2.0",
+    "wasi:http/types@0.2.0",
+    "wasi:io/error@0.2.0",
+    "wasi:io/poll@0.2.0",
+    "wasi:io/streams@0.2.0",
+    "wasi:random/insecure-seed@0.2.0",
+    "wasi:random/random@0.2.0",
+];
+
+/// Refuses a component that imports anything else, or does not export the contract. Returns its imports by name.
+pub(crate) fn check(
+    engine: &Engine,
+    component: &Component,
+    path: &Path,
+) -> Result<Vec<String>, SandboxError> {
+    let component_type = component.component_type();
+    let imports: Vec<String> = component_type
+        .imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let forbidden: Vec<String> = imports
+        .iter()
+        .filter(|name| !IMPORTS.iter().any(|allowed| serves(allowed, name)))
+        .cloned()
+        .collect();
+    if !forbidden.is_empty() {
+        return Err(SandboxError::ForbiddenImport {
+            path: path.to_owned(),
+            imports: forbidden,
+        });
+    }
+    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
+    if exports.iter().any(|name| serves(EXPORT, name)) {
+        return Ok(imports);
+    }
+    Err(SandboxError::OtherWorld {
+        path: path.to_owned(),
+        expected: EXPORT,
+        found: what_instead(&exports),
+    })
+}
+
+fn what_instead(exports: &[&str]) -> String {
+    let (contract, _) = EXPORT.split_once('@').unwrap_or((EXPORT, ""));
+    let other_version = exports
+        .iter()
+        .find(|name| name.split_once('@').is_some_and(|(name, _)| name == contract));
+    match other_version {
+        Some(name) => format!("it exports {name}: use a build of the plugin for this version of idsync"),
+        None if exports.is_empty() => {
+            "it exports nothing: build it against the world `provider` of idsync's wit folder".to_owned()
+        }
+        None => format!(
+            "it exports {}: build it against the world `provider` of idsync's wit folder",
+            exports.join(", ")
+        ),
+    }
+}
+
+/// Whether `offered`, an interface with its version, is what `wanted` asks for: the same interface, in a version that
+/// is compatible with it.
+fn serves(offered: &str, wanted: &str) -> bool {
+    let parse = |name: &str| -> Option<(String, Version)> {
+        let (interface, version) = name.split_once('@')?;
+        Some((interface.to_owned(), Version::parse(version).ok()?))
+    };
+    let (Some((offered_interface, offered)), Some((wanted_interface, wanted))) =
+        (parse(offered), parse(wanted))
+    else {
+        return false;
+    };
+    let is_compatible = if offered.major > 0 {
+        offered.major == wanted.major
+    } else {
+        wanted.major == 0 && offered.minor == wanted.minor
+    };
+    offered_interface == wanted_interface && is_compatible && wanted.pre.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compatible_version_is_served_and_no_other() {
+        let serves_poll = |wanted| serves("wasi:io/poll@0.2.0", wanted);
+        assert!(serves_poll("wasi:io/poll@0.2.0"));
+        assert!(serves_poll("wasi:io/poll@0.2.12"));
+        assert!(!serves_poll("wasi:io/poll@0.3.0"));
+        assert!(!serves_poll("wasi:io/poll@0.2.0-rc.1"));
+        assert!(!serves_poll("wasi:io/poll"));
+        assert!(!serves_poll("wasi:io/streams@0.2.0"));
+        assert!(!serves_poll("wasi:io/poll@0.2.0@0.2.0"));
+    }
+
+    #[test]
+    fn another_version_of_the_contract_is_called_that() {
+        assert!(what_instead(&["idsync:plugin/directory-sync@0.9.0"]).contains("@0.9.0: use a build"));
+        assert!(what_instead(&["wasi:cli/run@0.2.0"]).contains("wasi:cli/run@0.2.0: build it against"));
+        assert!(what_instead(&[]).contains("nothing"));
+    }
+}

@@ -1,0 +1,217 @@
+//! Why one call of a plugin ended before it returned, and what an admin is told of it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use idsync_capability::CapabilityError;
+use idsync_model::{ErrorKind, Failure};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::limits::Limits;
+
+/// What to do about a plugin that misbehaves: it is no setting that an admin could mend.
+const TELL_THE_AUTHOR: &str = "Report this to the author of the plugin, with these lines.";
+const RAISE_OR_TELL: &str =
+    "Raise the limit if the directory is that large; otherwise report this to the author of the plugin.";
+
+/// Why a call ended before it returned.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It asked for more memory.
+    #[error("the plugin was ended because it asked for more than its {} MiB of memory", .limit_bytes / (1024 * 1024))]
+    Memory {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The machine had no memory for it.
+    #[error("the plugin was ended because this machine has no memory left for it")]
+    MemoryUnavailable,
+    /// It asked for a larger table.
+    #[error("the plugin was ended because it asked for a table of more than {limit} elements")]
+    Table {
+        /// The limit.
+        limit: usize,
+    },
+    /// It computed for too long without calling the host.
+    #[error(
+        "the plugin was ended because it computed for {} s without calling the host; it may be in an endless loop",
+        .limit.as_secs_f64()
+    )]
+    CpuBetweenHostCalls {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It computed for too long in all.
+    #[error("the plugin was ended because it used more than its {} s of processor time", .limit.as_secs_f64())]
+    CpuTotal {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Its time was over, and it went on.
+    #[error("the plugin was ended because it did not return within {} s", .limit.as_secs_f64())]
+    Deadline {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It was asked to end, and went on.
+    #[error("the plugin was asked to end and was ended when it had not returned after {} s", .grace.as_secs_f64())]
+    Cancelled {
+        /// How long it was waited for.
+        grace: Duration,
+    },
+    /// One call of the host carried too much.
+    #[error(
+        "the plugin was ended because it handed over more than {} KiB in one call of the host",
+        .limit_bytes / 1024
+    )]
+    BoundaryCall {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// It opened too much at once.
+    #[error(
+        "the plugin was ended because it had more than {limit} requests, bodies, streams, timers or keys open at once"
+    )]
+    OpenResources {
+        /// The limit.
+        limit: usize,
+    },
+    /// It needs more instances or tables than it is given.
+    #[error("the plugin needs more than it is given: {reason}")]
+    TooDemanding {
+        /// wasmtime's words.
+        reason: String,
+    },
+    /// Its calls went too deep.
+    #[error("the plugin was ended because its stack is full; it may recurse without end")]
+    StackOverflow,
+    /// It left through `exit`.
+    #[error("the plugin called exit with code {code} instead of returning")]
+    Exit {
+        /// The code.
+        code: i32,
+    },
+    /// It did what WebAssembly forbids: a panic ends so too.
+    #[error("the plugin crashed: {trap}")]
+    Trap {
+        /// wasmtime's word for it.
+        trap: String,
+    },
+    /// A capability ended the call.
+    #[error(transparent)]
+    Capability(CapabilityError),
+    /// It answered what the contract does not allow.
+    #[error("the plugin broke its contract: {0}")]
+    Contract(String),
+    /// The instance could not be made, or something else of the host's failed.
+    #[error("the plugin could not be run, through no fault of its own")]
+    Host(#[source] wasmtime::Error),
+}
+
+impl Fault {
+    /// Reads what came out of a call.
+    pub(crate) fn from_error(error: wasmtime::Error, limits: &Limits) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(fault) => return fault,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<CapabilityError>() {
+            Ok(capability) => return Self::Capability(capability),
+            Err(error) => error,
+        };
+        if let Some(ResourceTableError::Full) = error.downcast_ref() {
+            return Self::OpenResources {
+                limit: limits.open_resources,
+            };
+        }
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return Self::Exit { code: exit.0 };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => return Self::StackOverflow,
+            Some(trap) => {
+                return Self::Trap {
+                    trap: trap.to_string(),
+                };
+            }
+            None => {}
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::Host(error);
+        }
+        let root = error.root_cause().to_string();
+        // wasmtime 48 has no public types for these three; the tests of hostile plugins notice when the texts change.
+        if root.contains("fuel allocated for hostcalls") {
+            Self::BoundaryCall {
+                limit_bytes: limits.boundary_call_bytes,
+            }
+        } else if root.contains("store handle limit exceeded") {
+            Self::OpenResources {
+                limit: limits.open_resources,
+            }
+        } else if root.contains("resource limit exceeded") {
+            Self::TooDemanding { reason: root }
+        } else {
+            Self::Trap { trap: root }
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Deadline { .. } => ErrorKind::Deadline,
+            Self::Cancelled { .. } => ErrorKind::Cancelled,
+            Self::MemoryUnavailable | Self::Host(_) => ErrorKind::Host,
+            Self::Capability(error) if !error.is_the_plugins() => ErrorKind::Host,
+            _ => ErrorKind::Plugin,
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } | Self::CpuTotal { .. } | Self::Deadline { .. } => RAISE_OR_TELL,
+            Self::Cancelled { .. } => "",
+            Self::MemoryUnavailable => "Run fewer syncs at once, or give the machine more memory.",
+            Self::Host(_) => "Look at the log of idsync; this is no fault of the directory's.",
+            _ => TELL_THE_AUTHOR,
+        }
+    }
+
+    /// The failure that the run ends with. `stage` is the function that was called.
+    pub fn to_failure(&self, stage: &str) -> Failure {
+        if let Self::Capability(error) = self {
+            return error.to_failure(stage);
+        }
+        let mut summary = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let _ = write!(summary, ": {error}");
+            cause = error.source();
+        }
+        Failure::new(self.kind(), stage, summary, self.hint())
+    }
+
+    /// The same, with the last that the plugin wrote to its standard error, where that says more.
+    pub(crate) fn to_failure_with(&self, stage: &str, last_words: &str) -> Failure {
+        let mut failure = self.to_failure(stage);
+        let crashed = matches!(
+            self,
+            Self::Trap { .. }
+                | Self::Exit { .. }
+                | Self::StackOverflow
+                | Self::Memory { .. }
+                | Self::Table { .. }
+        );
+        if crashed && !last_words.is_empty() {
+            let _ = write!(
+                failure.summary,
+                "; its last words: {}",
+                last_words.replace("\n", " / ")
+            );
+        }
+        failure
+    }
+}

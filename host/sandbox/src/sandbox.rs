@@ -1,0 +1,180 @@
+//! Loads plugins: reads, compiles or takes from the cache, checks against the contract, asks what they are.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use idsync_capability::ProviderPre;
+use idsync_capability::egress::Egress;
+use idsync_capability::keys::MacKey;
+use idsync_model::Clock;
+use tokio::sync::Mutex;
+use wasmtime::component::{Component, Linker};
+
+use crate::cache::{Cache, Found, TrustedCode};
+use crate::call::Guest;
+use crate::compile::Compiling;
+use crate::contract;
+use crate::digest::Digest;
+use crate::engine::PluginEngine;
+use crate::error::SandboxError;
+use crate::limits::{Limits, Pool};
+use crate::load;
+use crate::plugin::Plugin;
+
+/// How a sandbox is set up.
+pub struct Setup {
+    /// What each call may use, where its directory says nothing else.
+    pub limits: Limits,
+    /// What the engine reserves.
+    pub pool: Pool,
+    /// How components are compiled.
+    pub compiling: Compiling,
+    /// The folder of compiled components. It is made where it is missing.
+    pub cache_folder: PathBuf,
+    /// The key that they are tagged with.
+    pub cache_key: MacKey,
+    /// The client that all requests of plugins leave through.
+    pub egress: Egress,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One engine, and the plugins that are loaded into it.
+pub struct Sandbox {
+    pub(crate) engine: PluginEngine,
+    pub(crate) limits: Limits,
+    pub(crate) egress: Egress,
+    pub(crate) clock: Arc<dyn Clock>,
+    linker: Linker<Guest>,
+    compiling: Compiling,
+    cache: Arc<Cache>,
+    /// By digest. Held while one is loaded, so that a plugin is compiled once however many ask for it.
+    loaded: Mutex<HashMap<Digest, Weak<Plugin>>>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Makes the engine, links what plugins are given, and opens the cache.
+    pub fn new(setup: Setup) -> Result<Arc<Self>, SandboxError> {
+        let engine = PluginEngine::new(&setup.pool)?;
+        let mut linker = Linker::new(engine.wasmtime());
+        idsync_capability::add_all_to_linker(&mut linker).map_err(SandboxError::Linking)?;
+        let cache = Cache::open(&setup.cache_folder, setup.cache_key).map_err(|source| {
+            SandboxError::CacheFolder {
+                folder: setup.cache_folder.clone(),
+                source,
+            }
+        })?;
+        Ok(Arc::new(Self {
+            engine,
+            limits: setup.limits,
+            egress: setup.egress,
+            clock: setup.clock,
+            linker,
+            compiling: setup.compiling,
+            cache: Arc::new(cache),
+            loaded: Mutex::default(),
+        }))
+    }
+
+    /// Loads the plugin in a file. One that is loaded already, under whatever name, is the same plugin; a file that
+    /// was replaced is another one.
+    pub async fn load(self: &Arc<Self>, path: &Path) -> Result<Arc<Plugin>, SandboxError> {
+        let file = path.to_owned();
+        let (bytes, digest) = off_the_executor(move || {
+            load::read(&file).map(|bytes| {
+                let digest = Digest::of(&bytes);
+                (bytes, digest)
+            })
+        })
+        .await?;
+        let mut loaded = self.loaded.lock().await;
+        if let Some(plugin) = loaded.get(&digest).and_then(Weak::upgrade) {
+            return Ok(plugin);
+        }
+        let component = self.component(path, &bytes, &digest).await?;
+        let imports = contract::check(self.engine.wasmtime(), &component, path)?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .and_then(ProviderPre::new)
+            .map_err(|error| SandboxError::Contract {
+                path: path.to_owned(),
+                reason: format!("{error:#}"),
+            })?;
+        let plugin = Plugin::ask(Arc::clone(self), path, pre, digest, bytes.len() as u64, imports).await?;
+        let plugin = Arc::new(plugin);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&plugin));
+        Ok(plugin)
+    }
+
+    async fn component(&self, path: &Path, bytes: &[u8], digest: &Digest) -> Result<Component, SandboxError> {
+        if let Some(code) = self.cached(digest).await {
+            match self.deserialize(&code) {
+                Ok(component) => return Ok(component),
+                // Ours, and of no use: an engine with a smaller pool may refuse it, which compiling anew will tell.
+                Err(error) => {
+                    tracing::warn!(component = %digest, "a compiled plugin is compiled anew: {error:#}");
+                }
+            }
+        }
+        let code = self.compiling.compile(path, bytes).await?;
+        let component = self
+            .deserialize(&code)
+            .map_err(|error| SandboxError::TooDemanding {
+                path: path.to_owned(),
+                reason: format!("{error:#}"),
+            })?;
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        let kept = off_the_executor(move || cache.write(&digest, settings, &code)).await;
+        if let Err(error) = kept {
+            tracing::warn!(component = %digest, "a compiled plugin could not be kept, and is compiled again next time: {error}");
+        }
+        Ok(component)
+    }
+
+    async fn cached(&self, digest: &Digest) -> Option<TrustedCode> {
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        match off_the_executor(move || cache.read(&digest, settings)).await {
+            Ok(Found::Code(code)) => Some(code),
+            Ok(Found::Nothing) => None,
+            Ok(Found::Untrusted) => {
+                tracing::warn!(component = %digest, "a compiled plugin does not carry this installation's tag; it is compiled anew");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(component = %digest, "a compiled plugin could not be read; it is compiled anew: {error}");
+                None
+            }
+        }
+    }
+
+    fn deserialize(&self, code: &TrustedCode) -> wasmtime::Result<Component> {
+        #[expect(
+            unsafe_code,
+            reason = "deserialising is loading machine code; `TrustedCode` is either what our own compiling process \
+                      has just answered, or what was read once into memory and carries this installation's HMAC"
+        )]
+        // SAFETY: by the construction of `TrustedCode`, the bytes are unchanged output of `precompile_component`.
+        unsafe {
+            Component::deserialize(self.engine.wasmtime(), code.bytes())
+        }
+    }
+}
+
+/// Runs what reads and writes files where it holds nobody up.
+async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never aborted, so that it ends early by a panic alone.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,178 @@
+//! Whether a directory's settings are those that its plugin asks for.
+
+use idsync_model::{Description, SettingProblem, Settings};
+use regex::{Regex, RegexBuilder};
+
+/// The largest program that a pattern may become, in bytes. Patterns come from plugins.
+const PATTERN_BYTES: usize = 256 * 1024;
+/// The longest value, in characters.
+const VALUE_CHARS: usize = 4_096;
+
+/// Whether settings that are missing are a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// A form is filled in bit by bit.
+    Draft,
+    /// All that is required must be there.
+    Complete,
+}
+
+/// What is wrong with `settings`, which `normalize` has put into their canonical form: a name that the plugin does not
+/// know, a secret among what is shown, a value that its pattern does not match entirely, and, where they must be
+/// complete, one that is missing. Secrets are kept elsewhere, so that one may be missing here.
+pub fn check(
+    description: &Description,
+    settings: &Settings,
+    completeness: Completeness,
+) -> Result<(), Vec<SettingProblem>> {
+    let mut problems = Vec::new();
+    for (name, value) in &settings.0 {
+        if let Some(problem) = problem_of(description, name, value) {
+            problems.push(SettingProblem {
+                name: name.clone(),
+                problem,
+            });
+        }
+    }
+    if completeness == Completeness::Complete {
+        for setting in &description.settings {
+            if setting.required && !setting.secret && settings.get(&setting.name).is_none_or(str::is_empty) {
+                problems.push(SettingProblem {
+                    name: setting.name.clone(),
+                    problem: format!("{} is missing: {}", setting.label, setting.help),
+                });
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+fn problem_of(description: &Description, name: &str, value: &str) -> Option<String> {
+    let Some(setting) = description.settings.iter().find(|setting| setting.name == name) else {
+        let known: Vec<&str> = description
+            .settings
+            .iter()
+            .map(|setting| setting.name.as_str())
+            .collect();
+        return Some(format!(
+            "{} has no such setting; it has {}",
+            description.name,
+            known.join(", ")
+        ));
+    };
+    if setting.secret {
+        return Some(format!(
+            "{} is a secret and is not kept among the settings",
+            setting.label
+        ));
+    }
+    if value.chars().count() > VALUE_CHARS {
+        return Some(format!(
+            "{} has more than {VALUE_CHARS} characters",
+            setting.label
+        ));
+    }
+    let matches = whole_pattern(&setting.pattern).is_ok_and(|pattern| pattern.is_match(value));
+    (!matches).then(|| {
+        format!(
+            "`{value}` is no {}; it should look like `{}`",
+            setting.label, setting.placeholder
+        )
+    })
+}
+
+/// A pattern that a whole value must match.
+pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, String> {
+    // Alone first: `a)(b` is no pattern, though it would be one in parentheses.
+    let compile = |pattern: &str| {
+        RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES)
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    compile(pattern)?;
+    compile(&format!("\\A(?:{pattern})\\z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::SettingSpec;
+
+    use super::*;
+
+    fn setting(name: &str, pattern: &str, required: bool, secret: bool) -> SettingSpec {
+        SettingSpec {
+            name: name.to_owned(),
+            label: name.to_uppercase(),
+            help: "Ask for it.".to_owned(),
+            placeholder: "example".to_owned(),
+            pattern: pattern.to_owned(),
+            required,
+            secret,
+        }
+    }
+
+    fn provider() -> Description {
+        Description {
+            id: "test".to_owned(),
+            name: "Test".to_owned(),
+            version: "1.0.0".to_owned(),
+            settings: vec![
+                setting("domain", "[a-z]+|[0-9]+", true, false),
+                setting("app", ".*", false, false),
+                setting("token", ".+", true, true),
+            ],
+            key: None,
+            hosts: Vec::new(),
+            permissions: Vec::new(),
+            guide: Vec::new(),
+            docs_url: None,
+        }
+    }
+
+    fn problems(pairs: &[(&str, &str)], completeness: Completeness) -> Vec<String> {
+        let settings = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        match check(&provider(), &settings, completeness) {
+            Ok(()) => Vec::new(),
+            Err(problems) => problems.into_iter().map(|problem| problem.name).collect(),
+        }
+    }
+
+    #[test]
+    fn the_whole_value_must_match() {
+        assert!(problems(&[("domain", "abc")], Completeness::Complete).is_empty());
+        assert!(problems(&[("domain", "123")], Completeness::Complete).is_empty());
+        for value in ["abc1", "1abc", "abc\n", " abc", ""] {
+            assert_eq!(
+                problems(&[("domain", value)], Completeness::Draft),
+                ["domain"],
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_secret_is_refused() {
+        assert_eq!(problems(&[("tenant", "x")], Completeness::Draft), ["tenant"]);
+        assert_eq!(problems(&[("token", "x")], Completeness::Draft), ["token"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_a_problem_only_where_all_must_be_there() {
+        assert!(problems(&[], Completeness::Draft).is_empty());
+        assert_eq!(problems(&[], Completeness::Complete), ["domain"]);
+    }
+
+    #[test]
+    fn parentheses_do_not_escape_the_pattern() {
+        assert!(whole_pattern("a)|(?:b").is_err());
+        assert!(!whole_pattern("a|b").expect("a pattern").is_match("ab"));
+    }
+}

@@ -1,0 +1,295 @@
+//! Each way in which a plugin can misbehave ends its own call with its own error, and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use idsync_model::{
+    Clock as _, Entity, ErrorKind, ExternalId, Failure, Group, MembersVerdict, Mode, PagePart, Provider as _,
+    Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
+};
+use idsync_sandbox::Limits;
+
+use crate::support::{Place, context, failure, settings, settings_with_host, sync, sync_with};
+
+/// The failure of a behaviour under limits that do not take long to meet.
+async fn failure_of(behaviour: &str) -> Failure {
+    let place = Place::new(short_limits());
+    let plugin = place.hostile().await;
+    let failed = failure(sync(&plugin, behaviour).await);
+    sync(&plugin, "none")
+        .await
+        .result
+        .expect("another call goes on as if nothing had been");
+    failed
+}
+
+fn short_limits() -> Limits {
+    Limits {
+        cpu_between_host_calls: Duration::from_millis(150),
+        cpu_total: Duration::from_millis(400),
+        grace: Duration::from_millis(50),
+        ..Limits::default()
+    }
+}
+
+async fn is_ended(behaviour: &str, kind: ErrorKind, summary: &str) {
+    let failed = failure_of(behaviour).await;
+    assert_eq!(failed.kind, kind, "{failed:?}");
+    assert!(failed.summary.contains(summary), "{failed:?}");
+    assert_eq!(failed.stage, "sync");
+}
+
+#[tokio::test]
+async fn an_endless_loop_is_ended() {
+    is_ended(
+        "spin",
+        ErrorKind::Plugin,
+        "computed for 0.15 s without calling the host",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_endless_loop_with_calls_of_the_host_is_ended() {
+    is_ended(
+        "spin-with-host-calls",
+        ErrorKind::Plugin,
+        "more than its 0.4 s of processor time",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn memory_beyond_the_limit_is_refused() {
+    is_ended("memory", ErrorKind::Plugin, "more than its 128 MiB of memory").await;
+}
+
+#[tokio::test]
+async fn a_trap_is_said() {
+    is_ended("trap", ErrorKind::Plugin, "the plugin crashed: wasm trap").await;
+}
+
+#[tokio::test]
+async fn a_panic_is_said_with_its_words() {
+    is_ended("panic", ErrorKind::Plugin, "the sky is falling").await;
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_is_ended() {
+    is_ended(
+        "flood-log",
+        ErrorKind::Plugin,
+        "log lines, of which it may have 10000",
+    )
+    .await;
+    is_ended(
+        "flood-stderr",
+        ErrorKind::Plugin,
+        "log lines, of which it may have 10000",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_flood_of_rows_is_ended() {
+    is_ended("flood-store", ErrorKind::Plugin, "more than the 100000 rows").await;
+}
+
+#[tokio::test]
+async fn handles_that_are_never_closed_run_out() {
+    is_ended("handles", ErrorKind::Plugin, "1024").await;
+}
+
+#[tokio::test]
+async fn recursion_without_end_is_ended() {
+    is_ended("deep-recursion", ErrorKind::Plugin, "its stack is full").await;
+}
+
+#[tokio::test]
+async fn a_call_that_carries_too_much_is_ended() {
+    is_ended("big-call", ErrorKind::Plugin, "more than 4096 KiB in one call").await;
+    is_ended("many-values", ErrorKind::Plugin, "more than 4096 KiB in one call").await;
+    is_ended("big-answer", ErrorKind::Plugin, "more than 4096 KiB in one call").await;
+}
+
+#[tokio::test]
+async fn exit_is_no_success() {
+    is_ended("exit", ErrorKind::Plugin, "called exit").await;
+}
+
+#[tokio::test]
+async fn a_host_outside_the_description_ends_the_call() {
+    is_ended("other-host", ErrorKind::Plugin, "elsewhere.example").await;
+}
+
+#[tokio::test]
+async fn loopback_is_refused_as_the_orgs_fault() {
+    let place = Place::new(short_limits());
+    let plugin = place.hostile().await;
+    for host in ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1"] {
+        let end = sync_with(&plugin, settings_with_host("own-host", host), context()).await;
+        let failed = failure(end);
+        assert_eq!(failed.kind, ErrorKind::Protocol, "{host}: {failed:?}");
+        assert!(
+            failed.summary.contains("DestinationIpProhibited"),
+            "{host}: {failed:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_reached_in_a_sync_alone() {
+    let place = Place::new(short_limits());
+    let plugin = place.hostile().await;
+    let failed = plugin
+        .verify(&settings("store-anywhere"), context())
+        .await
+        .expect_err("the contract forbids it");
+    assert_eq!(failed.kind, ErrorKind::Plugin);
+    assert!(failed.summary.contains("identity-store.stored"), "{failed:?}");
+    assert!(failed.summary.contains("verify"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_a_plugin_says_can_not_clear_a_screen() {
+    let failed = failure_of("escape-codes").await;
+    assert_eq!(failed.kind, ErrorKind::Unavailable);
+    assert!(failed.summary.contains("cleared your screen"), "{failed:?}");
+    assert!(!failed.summary.contains(char::is_control), "{failed:?}");
+}
+
+#[tokio::test]
+async fn the_time_of_a_call_is_kept() {
+    let place = Place::new(short_limits());
+    let plugin = place.hostile().await;
+    let mut context = context();
+    context.time_limit = Duration::from_millis(100);
+    let failed = failure(sync_with(&plugin, settings("wait-for-ever"), context).await);
+    assert_eq!(failed.kind, ErrorKind::Deadline);
+    assert!(
+        failed.summary.contains("did not return within 0.1 s"),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_wall_time_of_the_limits_is_kept_whatever_the_caller_allows() {
+    let place = Place::new(Limits {
+        wall_time: Duration::from_millis(100),
+        ..short_limits()
+    });
+    let failed = failure(sync(&place.hostile().await, "wait-for-ever").await);
+    assert_eq!(failed.kind, ErrorKind::Deadline);
+}
+
+#[tokio::test]
+async fn a_plugin_that_does_not_heed_is_ended_after_the_grace() {
+    let place = Place::new(short_limits());
+    let plugin = place.hostile().await;
+    let context = context();
+    context.cancel.cancel();
+    // Cancelled before its turn: it is not even started.
+    let failed = failure(sync_with(&plugin, settings("wait-for-ever"), context).await);
+    assert_eq!(failed.kind, ErrorKind::Cancelled);
+
+    let context = crate::support::context();
+    let cancel = context.cancel.clone();
+    let syncing = sync_with(&plugin, settings("wait-for-ever"), context);
+    let (end, ()) = tokio::join!(syncing, async {
+        tokio::task::yield_now().await;
+        cancel.cancel();
+    });
+    let failed = failure(end);
+    assert_eq!(failed.kind, ErrorKind::Cancelled);
+    assert!(failed.summary.contains("0.05 s"), "{failed:?}");
+}
+
+/// Three plugins loop on an executor of one thread, and a timer of the host still fires when it should.
+#[tokio::test(flavor = "current_thread")]
+async fn loops_do_not_delay_the_host() {
+    let place = Place::new(Limits {
+        cpu_between_host_calls: Duration::from_secs(2),
+        ..Limits::default()
+    });
+    let plugin = Arc::new(place.hostile().await);
+    let loops: Vec<_> = (0..3)
+        .map(|_| {
+            let plugin = Arc::clone(&plugin);
+            tokio::spawn(async move { sync(&plugin, "spin").await })
+        })
+        .collect();
+    let clock = SystemClock::new();
+    let mut latest = Duration::ZERO;
+    for _ in 0..10 {
+        let start = clock.monotonic();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        latest = latest.max(clock.monotonic().saturating_sub(start));
+    }
+    // One turn of each loop is 10 ms; the rest is for a machine that is busy with other tests.
+    assert!(latest < Duration::from_millis(500), "20 ms took {latest:?}");
+    for looping in loops {
+        assert_eq!(failure(looping.await.expect("no panic")).kind, ErrorKind::Plugin);
+    }
+}
+
+/// A store that is away: the host's fault, and said so although the error passes through the plugin.
+#[tokio::test]
+async fn a_fault_of_the_host_is_not_the_plugins() {
+    struct FullDisk(AtomicBool);
+
+    #[async_trait]
+    impl Staging for FullDisk {
+        async fn stored(&self) -> Result<StoredCounts, StagingError> {
+            Ok(StoredCounts::default())
+        }
+        async fn put_users(&self, _users: Vec<User>) -> Result<(), StagingError> {
+            self.0.store(true, Ordering::Relaxed);
+            Err(StagingError::Host("the disk is full".into()))
+        }
+        async fn put_groups(&self, groups: Vec<Group>) -> Result<Vec<bool>, StagingError> {
+            Ok(vec![true; groups.len()])
+        }
+        async fn put_members(
+            &self,
+            _group: ExternalId,
+            _users: Vec<ExternalId>,
+            _read_at: UnixMillis,
+            _part: PagePart,
+        ) -> Result<MembersVerdict, StagingError> {
+            Ok(MembersVerdict::Taken)
+        }
+        async fn restart(&self, _kind: Entity) -> Result<(), StagingError> {
+            Ok(())
+        }
+        async fn drop_group(&self, _external_id: ExternalId) -> Result<(), StagingError> {
+            Ok(())
+        }
+        async fn skip(
+            &self,
+            _kind: Entity,
+            _external_id: String,
+            _reason: String,
+        ) -> Result<(), StagingError> {
+            Ok(())
+        }
+        async fn checkpoint(&self, _state: Vec<u8>) -> Result<(), StagingError> {
+            Ok(())
+        }
+    }
+
+    let place = Place::new(Limits::default());
+    let plugin = place.hostile().await;
+    let request = SyncRequest {
+        settings: settings("none"),
+        mode: Mode::Full,
+        resume: None,
+        expected_org: None,
+    };
+    let disk = Arc::new(FullDisk(AtomicBool::new(false)));
+    let failed = failure(plugin.sync(request, disk.clone(), context()).await);
+    assert!(disk.0.load(Ordering::Relaxed));
+    assert_eq!(failed.kind, ErrorKind::Host);
+    assert!(failed.summary.contains("the disk is full"), "{failed:?}");
+}

@@ -1,0 +1,170 @@
+//! Why the store refused or failed, with what to do about it.
+
+use std::path::PathBuf;
+
+use idsync_model::{ExternalId, RunId, TenantName};
+
+/// What went wrong. One variant for each thing that a caller does differently.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such tenant.
+    #[error("there is no tenant `{0}`; `idsync tenant list` shows those that exist")]
+    UnknownTenant(TenantName),
+    /// The tenant has no such directory. Another tenant's directory is answered the same way.
+    #[error(
+        "there is no directory `{id_or_name}` in this tenant; `idsync directory list` shows those that exist"
+    )]
+    UnknownDirectory {
+        /// What was asked for.
+        id_or_name: String,
+    },
+    /// The tenant has no such run. Another tenant's run is answered the same way.
+    #[error("there is no run `{run}` in this tenant; `idsync run list` shows those that exist")]
+    UnknownRun {
+        /// What was asked for.
+        run: String,
+    },
+    /// The name belongs to another tenant or directory.
+    #[error("the name `{name}` is taken; choose another one")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The tenant still has directories.
+    #[error("tenant `{tenant}` still has {directories} directories; remove these first")]
+    TenantNotEmpty {
+        /// The tenant.
+        tenant: TenantName,
+        /// How many it has.
+        directories: u64,
+    },
+    /// The directory was changed by another apply, removal or disabling since the plan was begun.
+    #[error(
+        "the plan of {run} was made at generation {planned} of its directory, which is at {found} now; sync again"
+    )]
+    Stale {
+        /// The run whose plan it is.
+        run: RunId,
+        /// The generation that the run began at.
+        planned: u64,
+        /// The present one.
+        found: u64,
+    },
+    /// The run has ended already, so that nothing can be written for it.
+    #[error("{run} has ended already and can write nothing more; sync again")]
+    RunEnded {
+        /// The run.
+        run: RunId,
+    },
+    /// Members were put for a group that was not. The plugin's contract rules it out.
+    #[error("members were put for group `{group}`, which was not put itself; put the group first")]
+    GroupNotPut {
+        /// The group.
+        group: ExternalId,
+    },
+    /// A page of members was put for a list that has no first page, or is closed. The contract rules it out.
+    #[error(
+        "a page of members was put for group `{group}`, whose list is not open; begin with its first page"
+    )]
+    ListNotOpen {
+        /// The group.
+        group: ExternalId,
+    },
+    /// The values that a directory keeps would be too large.
+    #[error(
+        "the values kept for this directory would take {bytes} bytes, and {limit} are allowed; keep less"
+    )]
+    VaultFull {
+        /// What all would take.
+        bytes: u64,
+        /// What they may.
+        limit: u64,
+    },
+    /// The store was written by a later version of idsync.
+    #[error(
+        "the store {} has version {found}, and this idsync knows versions up to {known}; use the idsync that wrote it, or a later one",
+        path.display()
+    )]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The latest that is known.
+        known: i64,
+    },
+    /// The file is no store of idsync.
+    #[error("{} is not an idsync store; point --data-dir at another directory", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The data directory can't be written.
+    #[error("the data directory can't be written at {}; give its owner write access, or choose another --data-dir", path.display())]
+    NotWritable {
+        /// What could not be written.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A kept plan is not what was written.
+    #[error("the kept plan {} is damaged and can't be used; sync again to make a new one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk is full.
+    #[error("writing to the store failed because the disk is full; free some space and try again")]
+    Full(#[source] rusqlite::Error),
+    /// Another process holds the store for longer than is waited for.
+    #[error("the store is locked by another process; try again when that one is done")]
+    Locked(#[source] rusqlite::Error),
+    /// The database failed otherwise.
+    #[error("the store failed; the log has the details, and nothing that was applied is lost")]
+    Sqlite(#[source] rusqlite::Error),
+    /// A file beside the database failed.
+    #[error("{action} {} failed; look at the disk and the access rights of the data directory", path.display())]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Whoever receives an export could not take a row.
+    #[error("writing the exported rows failed; look at where they are written to")]
+    Sink(#[source] std::io::Error),
+    /// The staging of the run is closed or lost.
+    #[error("the staging of {run} can't be written any more; sync again")]
+    StagingClosed {
+        /// The run.
+        run: RunId,
+    },
+    /// The process is about to end.
+    #[error("the store takes no more work because the process is about to end; start it again")]
+    ShuttingDown,
+    /// A stored value is not what this version writes.
+    #[error("the store holds {what} that can't be read; restore it from a backup")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// Why it can't be read.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::Locked(error)
+            }
+            _ => Self::Sqlite(error),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Applies a plan: all of it in one transaction, or nothing.
+
+use std::path::Path;
+
+use idsync_model::{Outcome, UnixMillis};
+use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
+
+use super::connection::{attach, open_for_apply};
+use super::runs::{self, Ending, RunCounts};
+use super::scope::{self, RunScope};
+use super::word::{json, signed, unsigned};
+use crate::{Applied, Plan, PlanSummary, RunFacts, StoreError};
+
+/// Applies a plan that lies in the run's file.
+pub(super) fn apply(
+    store: &Path,
+    run_file: &Path,
+    plan: &Plan,
+    facts: &RunFacts,
+    now: UnixMillis,
+) -> Result<Applied, StoreError> {
+    let mut connection = open_for_apply(store)?;
+    attach(&connection, run_file, 8_192)?;
+    let applied = {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let applied = write(&transaction, plan, facts, now)?;
+        transaction.commit()?;
+        applied
+    };
+    Ok(applied)
+}
+
+/// Writes all that an apply writes. Nothing of it counts until the transaction is committed.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    facts: &RunFacts,
+    now: UnixMillis,
+) -> Result<Applied, StoreError> {
+    let scope = present(transaction, plan)?;
+    let skips = runs::staged_skips(transaction)?;
+    let before = last_seq(transaction, &scope)?;
+    let mut block = Block {
+        transaction,
+        scope: &scope,
+        now,
+        seq: before,
+    };
+    write_rows(&mut block, &plan.summary)?;
+    let changes = block.seq - before;
+    let counts = RunCounts::from(&plan.summary);
+    let applied_seq = (changes > 0).then(|| block.close(&counts)).transpose()?;
+    write_directory(&block, &plan.summary)?;
+    let seq = block.seq;
+    let superseded = runs::supersede(transaction, &scope)?;
+    let ending = Ending {
+        outcome: Outcome::Succeeded,
+        now,
+        counts,
+        facts,
+        held: None,
+        error: None,
+        applied_seq,
+        skips: &skips,
+    };
+    runs::end(transaction, &scope, ending)?;
+    Ok(Applied {
+        run: runs::find(transaction, &plan.tenant, &plan.run)?,
+        changes: unsigned(changes),
+        seq: unsigned(seq),
+        superseded,
+    })
+}
+
+/// The run of a plan, if the directory still is what the plan was made for.
+pub(super) fn present(transaction: &Connection, plan: &Plan) -> Result<RunScope, StoreError> {
+    let scope = scope::run(transaction, &plan.tenant, &plan.run)?;
+    if unsigned(scope.generation) != plan.generation {
+        return Err(StoreError::Stale {
+            run: plan.run.clone(),
+            planned: plan.generation,
+            found: unsigned(scope.generation),
+        });
+    }
+    Ok(scope)
+}
+
+/// The number of the tenant's last change.
+pub(super) fn last_seq(transaction: &Connection, scope: &RunScope) -> Result<i64, StoreError> {
+    let seq = transaction.query_row(
+        "SELECT last_seq FROM tenant WHERE tenant_id = :tenant_id",
+        named_params! { ":tenant_id": scope.tenant_id },
+        |row| row.get(0),
+    )?;
+    Ok(seq)
+}
+
+/// The changes of one run, which readers see together.
+pub(super) struct Block<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) scope: &'a RunScope,
+    pub(super) now: UnixMillis,
+    /// The number of the last change that was written.
+    pub(super) seq: i64,
+}
+
+impl Block<'_> {
+    /// Runs a statement that writes changes, numbered on from the last one.
+    pub(super) fn tell(&mut self, statement: &str) -> Result<(), StoreError> {
+        let told = self.transaction.execute(
+            statement,
+            named_params! {
+                ":tenant_id": self.scope.tenant_id,
+                ":seq": self.seq,
+                ":run_key": self.scope.run_key,
+                ":directory_key": self.scope.directory_key,
+            },
+        )?;
+        self.seq += i64::try_from(told).unwrap_or(i64::MAX);
+        Ok(())
+    }
+
+    /// Writes the closing record and keeps the tenant's counter. Returns the record's number.
+    pub(super) fn close(&mut self, counts: &RunCounts) -> Result<i64, StoreError> {
+        const CLOSE: &str = "
+            INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, after)
+            VALUES (:tenant_id, :seq, :run_key, :directory_key, 4, :counts)";
+        const COUNT: &str = "
+            UPDATE tenant
+            SET last_seq = :seq
+            WHERE tenant_id = :tenant_id";
+        self.seq += 1;
+        self.transaction.execute(
+            CLOSE,
+            named_params! {
+                ":tenant_id": self.scope.tenant_id,
+                ":seq": self.seq,
+                ":run_key": self.scope.run_key,
+                ":directory_key": self.scope.directory_key,
+                ":counts": json(counts),
+            },
+        )?;
+        self.transaction.execute(
+            COUNT,
+            named_params! { ":tenant_id": self.scope.tenant_id, ":seq": self.seq },
+        )?;
+        Ok(self.seq)
+    }
+
+    fn run(&self, statement: &str, parameters: &[(&str, &dyn ToSql)]) -> Result<(), StoreError> {
+        self.transaction.execute(statement, parameters)?;
+        Ok(())
+    }
+}
+
+/// Rows and changes, in the order of RUNS §3.3: users and groups created or updated, memberships created, memberships
+/// deleted, groups deleted, users deleted.
+fn write_rows(block: &mut Block<'_>, summary: &PlanSummary) -> Result<(), StoreError> {
+    let tenant = block.scope.tenant_id;
+    let directory = block.scope.directory_key;
+    let (run, now) = (block.scope.run_key, block.now.0);
+    let scoped: &[(&str, &dyn ToSql)] = &[(":tenant_id", &tenant), (":directory_key", &directory)];
+    let of_tenant: &[(&str, &dyn ToSql)] = &[(":tenant_id", &tenant)];
+    let gone: &[(&str, &dyn ToSql)] = &[(":now", &now), (":run_key", &run)];
+
+    block.run(include_str!("sql/apply/01_user_identities.sql"), scoped)?;
+    block.run(include_str!("sql/apply/02_group_identities.sql"), scoped)?;
+    if summary.users.created + summary.users.updated > 0 {
+        block.tell(include_str!("sql/apply/03_user_changes.sql"))?;
+        block.run(include_str!("sql/apply/04_users.sql"), scoped)?;
+    }
+    if summary.groups.created + summary.groups.updated > 0 {
+        block.tell(include_str!("sql/apply/05_group_changes.sql"))?;
+        block.run(include_str!("sql/apply/06_groups.sql"), scoped)?;
+    }
+    block.run(include_str!("sql/apply/07_readings.sql"), &[])?;
+    if summary.memberships.created > 0 {
+        block.tell(include_str!("sql/apply/08_membership_creations.sql"))?;
+    }
+    if summary.memberships.deleted > 0 {
+        block.tell(include_str!("sql/apply/09_membership_deletions.sql"))?;
+    }
+    block.run(include_str!("sql/apply/10_lists_shrink.sql"), &[])?;
+    block.run(include_str!("sql/apply/11_lists_shrink_by_user.sql"), &[])?;
+    block.run(include_str!("sql/apply/12_lists_grow.sql"), of_tenant)?;
+    block.run(include_str!("sql/apply/13_lists_grow_by_user.sql"), of_tenant)?;
+    if summary.groups.deleted > 0 {
+        block.tell(include_str!("sql/apply/14_group_deletions.sql"))?;
+        block.run(include_str!("sql/apply/15_group_tombstones.sql"), gone)?;
+    }
+    if summary.users.deleted > 0 {
+        block.tell(include_str!("sql/apply/16_user_deletions.sql"))?;
+        block.run(include_str!("sql/apply/17_user_tombstones.sql"), gone)?;
+    }
+    Ok(())
+}
+
+/// The directory after the apply: its counts, its next generation, what is due no longer.
+fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), StoreError> {
+    const WRITE: &str = "
+        UPDATE directory
+        SET
+            generation = generation + 1,
+            users = :users,
+            groups = :groups,
+            memberships = :memberships,
+            first_applied_at = coalesce(first_applied_at, :now),
+            held_since = NULL,
+            last_full_at = iif(:is_full, :started_at, last_full_at),
+            full_mark_done = iif(:is_full, max(full_mark_done, :full_mark), full_mark_done)
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    let after = |stored: u64, created: u64, deleted: u64| signed((stored + created).saturating_sub(deleted));
+    block.run(
+        WRITE,
+        named_params! {
+            ":tenant_id": block.scope.tenant_id,
+            ":directory_key": block.scope.directory_key,
+            ":users": after(summary.stored.users, summary.users.created, summary.users.deleted),
+            ":groups": after(summary.stored.groups, summary.groups.created, summary.groups.deleted),
+            ":memberships": after(
+                summary.stored.memberships,
+                summary.memberships.created,
+                summary.memberships.deleted,
+            ),
+            ":now": block.now.0,
+            ":is_full": block.scope.mode == "full",
+            ":started_at": block.scope.started_at,
+            ":full_mark": block.scope.full_mark,
+        },
+    )
+}

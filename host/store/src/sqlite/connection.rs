@@ -1,0 +1,178 @@
+//! Connections to the store: how each is set up, and how the file comes to its present version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use idsync_model::{Clock, TenantName};
+use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, named_params};
+use rusqlite_migration::{M, Migrations};
+
+use super::files::{DataDir, make_private};
+use crate::StoreError;
+
+/// Marks the file as a store of idsync: the letters `idsy`.
+const APPLICATION_ID: i64 = 0x6964_7379;
+
+/// The steps that lead to the present version, which is their number.
+const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
+
+/// How long a statement waits for a writer of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens the store, makes it where there is none, and brings an older one up to this version.
+pub(super) fn open_writer(files: &DataDir, clock: &dyn Clock) -> Result<Connection, StoreError> {
+    open_steps(files, clock, STEPS)
+}
+
+fn open_steps(
+    files: &DataDir,
+    clock: &dyn Clock,
+    steps: &'static [M<'static>],
+) -> Result<Connection, StoreError> {
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+    let path = files.database();
+    make_private(&path)?;
+    let mut connection = connect(&path).map_err(|error| told_by_path(error, &path))?;
+    if version(&connection, &path, known)? < known {
+        let lock = make_private(&files.upgrade_lock())?;
+        lock.lock().map_err(|source| StoreError::File {
+            action: "locking",
+            path: files.upgrade_lock(),
+            source,
+        })?;
+        let found = version(&connection, &path, known)?;
+        if found < known {
+            upgrade(&mut connection, files, found, steps)?;
+            add_first_tenant(&connection, clock)?;
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // What is erased is overwritten where that costs no further page.
+    connection.pragma_update(None, "secure_delete", "fast")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A connection for one apply: a commit is on the disk when it returns.
+pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "secure_delete", "fast")?;
+    connection.pragma_update(None, "cache_size", -24_576)?;
+    Ok(connection)
+}
+
+/// A connection to the file of a run. It is rebuilt from nothing rather than repaired, so nothing waits for the disk.
+pub(super) fn open_run_file(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "synchronous", "off")?;
+    connection.pragma_update(None, "cache_size", -12_288)?;
+    Ok(connection)
+}
+
+/// Makes the tables of another file visible beside those of a connection's own. Names of tables differ between the two
+/// kinds of file, so none needs a prefix.
+pub(super) fn attach(connection: &Connection, path: &Path, cache_kib: i64) -> Result<(), StoreError> {
+    connection.execute(
+        "ATTACH DATABASE :path AS beside",
+        named_params! { ":path": path.to_string_lossy() },
+    )?;
+    connection.pragma_update(Some("beside"), "cache_size", -cache_kib)?;
+    Ok(())
+}
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// The version of the file, where this program can use it.
+fn version(connection: &Connection, path: &Path, known: i64) -> Result<i64, StoreError> {
+    const WHAT_IT_IS: &str = "
+        SELECT
+            (SELECT application_id FROM pragma_application_id),
+            (SELECT user_version FROM pragma_user_version),
+            (SELECT count(*) FROM sqlite_schema)";
+    let (application, found, objects): (i64, i64, i64) = connection
+        .query_row(WHAT_IT_IS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(|error| told_by_path(error, path))?;
+    if application != APPLICATION_ID && (application != 0 || found != 0 || objects != 0) {
+        return Err(StoreError::NotAStore {
+            path: path.to_owned(),
+        });
+    }
+    if found > known {
+        return Err(StoreError::NewerVersion {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    Ok(found)
+}
+
+/// A copy first, then each step in its own transaction.
+fn upgrade(
+    connection: &mut Connection,
+    files: &DataDir,
+    found: i64,
+    steps: &'static [M<'static>],
+) -> Result<(), StoreError> {
+    if found > 0 {
+        let path = files.copy_of_version(found);
+        make_private(&path)?;
+        let mut copy = connect(&path)?;
+        Backup::new(connection, &mut copy)?.run_to_completion(1024, Duration::ZERO, None)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    Migrations::from_slice(steps)
+        .to_latest(connection)
+        .map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
+            other => StoreError::Unreadable {
+                what: "a version",
+                source: Box::new(other),
+            },
+        })
+}
+
+/// The tenant `default` exists from the start; one that was removed later does not come back.
+fn add_first_tenant(connection: &Connection, clock: &dyn Clock) -> Result<(), StoreError> {
+    const ADD: &str = "
+        INSERT INTO tenant (name, created_at)
+        SELECT :name, :now
+        WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tenant')";
+    connection.execute(
+        ADD,
+        named_params! { ":name": TenantName::default_tenant().as_str(), ":now": clock.now().0 },
+    )?;
+    Ok(())
+}
+
+fn told_by_path(error: rusqlite::Error, path: &Path) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::NotAStore {
+            path: path.to_owned(),
+        },
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::NotWritable {
+                path: path.to_owned(),
+                source: std::io::Error::other(error),
+            }
+        }
+        _ => error.into(),
+    }
+}

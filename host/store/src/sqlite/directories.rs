@@ -1,0 +1,242 @@
+//! Directories: added, found, changed. Their removal is a run of its own, in `removal`.
+
+use idsync_model::{
+    DirectoryId, DirectoryState, DisabledReason, Settings, StoredCounts, TenantName, UnixMillis,
+};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, named_params};
+
+use super::word::{from_json, from_word, json, unreadable, unsigned, word};
+use super::{runs, scope, vault};
+use crate::{Directory, NewDirectory, SealedSecret, StoreError, Verified};
+
+pub(super) fn add(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    new: &NewDirectory,
+) -> Result<Directory, StoreError> {
+    const ADD: &str = "
+        INSERT INTO directory (tenant_id, id, provider, name, state, settings, created_at)
+        VALUES (:tenant_id, :id, :provider, :name, :state, :settings, :created_at)";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tenant_id = scope::tenant_id(&transaction, tenant)?;
+    let added = transaction.execute(
+        ADD,
+        named_params! {
+            ":tenant_id": tenant_id,
+            ":id": new.id.as_str(),
+            ":provider": new.provider,
+            ":name": new.name,
+            ":state": word(DirectoryState::Draft),
+            ":settings": json(&new.settings),
+            ":created_at": new.created_at.0,
+        },
+    );
+    match added {
+        Ok(_) => {}
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            return Err(StoreError::NameTaken {
+                name: new.name.clone(),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let scope = scope::directory(&transaction, tenant, &new.id)?;
+    vault::set_secrets(&transaction, scope, &new.secrets)?;
+    if let Some(key) = &new.key {
+        vault::add_key(&transaction, scope, key, new.created_at)?;
+    }
+    let directory = find(&transaction, tenant, new.id.as_str())?;
+    transaction.commit()?;
+    Ok(directory)
+}
+
+pub(super) fn list(connection: &Connection, tenant: &TenantName) -> Result<Vec<Directory>, StoreError> {
+    const LIST: &str = "
+        SELECT
+            id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
+            verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
+            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key
+        FROM directory
+        WHERE tenant_id = :tenant_id AND removed_at IS NULL
+        ORDER BY name";
+    let tenant_id = scope::tenant_id(connection, tenant)?;
+    let mut statement = connection.prepare_cached(LIST)?;
+    let mut rows = statement.query(named_params! { ":tenant_id": tenant_id })?;
+    let mut directories = Vec::new();
+    while let Some(row) = rows.next()? {
+        directories.push(from_row(connection, tenant, row)?);
+    }
+    Ok(directories)
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    tenant: &TenantName,
+    id_or_name: &str,
+) -> Result<Directory, StoreError> {
+    const FIND: &str = "
+        SELECT
+            id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
+            verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
+            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key
+        FROM directory
+        WHERE tenant_id = :tenant_id AND removed_at IS NULL AND (id = :id_or_name OR name = :id_or_name)
+        ORDER BY id = :id_or_name DESC
+        LIMIT 1";
+    let tenant_id = scope::tenant_id(connection, tenant)?;
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":id_or_name": id_or_name })?;
+    match rows.next()? {
+        Some(row) => from_row(connection, tenant, row),
+        None => Err(StoreError::UnknownDirectory {
+            id_or_name: id_or_name.to_owned(),
+        }),
+    }
+}
+
+fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Result<Directory, StoreError> {
+    let directory_key: i64 = row.get(19)?;
+    let verified = match (
+        row.get::<_, Option<String>>(6)?,
+        row.get::<_, Option<String>>(7)?,
+        row.get::<_, Option<String>>(8)?,
+        row.get::<_, Option<i64>>(10)?,
+    ) {
+        (Some(settings), Some(fingerprint), Some(plugin_version), Some(at)) => Some(Verified {
+            settings: from_json("verified settings", &settings)?,
+            fingerprint,
+            plugin_version,
+            org_id: row.get(9)?,
+            at: UnixMillis(at),
+        }),
+        _ => None,
+    };
+    Ok(Directory {
+        id: row
+            .get::<_, String>(0)?
+            .parse()
+            .map_err(|e| unreadable("a directory's id", e))?,
+        tenant: tenant.clone(),
+        provider: row.get(1)?,
+        name: row.get(2)?,
+        state: from_word("a directory's state", row.get(3)?)?,
+        disabled_reason: row
+            .get::<_, Option<String>>(4)?
+            .map(|text| from_json("why a directory is disabled", &text))
+            .transpose()?,
+        settings: from_json("settings", &row.get::<_, String>(5)?)?,
+        secret_names: vault::secret_names(connection, directory_key)?,
+        verified,
+        last_run: runs::newest(connection, directory_key)?,
+        held_since: row.get::<_, Option<i64>>(11)?.map(UnixMillis),
+        last_full_at: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
+        full_run_due: row.get(13)?,
+        generation: unsigned(row.get(14)?),
+        counts: StoredCounts {
+            users: unsigned(row.get(15)?),
+            groups: unsigned(row.get(16)?),
+            memberships: unsigned(row.get(17)?),
+        },
+        created_at: UnixMillis(row.get(18)?),
+    })
+}
+
+/// Changes one directory in one transaction, and reads it again.
+fn change(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    work: impl FnOnce(&Transaction<'_>, scope::DirectoryScope) -> Result<(), StoreError>,
+) -> Result<Directory, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let scope = scope::directory(&transaction, tenant, directory)?;
+    work(&transaction, scope)?;
+    let changed = find(&transaction, tenant, directory.as_str())?;
+    transaction.commit()?;
+    Ok(changed)
+}
+
+pub(super) fn set_settings(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    settings: &Settings,
+    secrets: &[SealedSecret],
+) -> Result<Directory, StoreError> {
+    const SET: &str = "
+        UPDATE directory
+        SET settings = :settings, full_mark = full_mark + 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    change(connection, tenant, directory, |transaction, scope| {
+        transaction.execute(
+            SET,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":settings": json(settings),
+            },
+        )?;
+        vault::set_secrets(transaction, scope, secrets)
+    })
+}
+
+pub(super) fn record_verification(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    verified: &Verified,
+) -> Result<Directory, StoreError> {
+    const RECORD: &str = "
+        UPDATE directory
+        SET
+            full_mark = full_mark
+                + ((verified_fingerprint, verified_plugin_version, verified_org)
+                    IS NOT (:fingerprint, :plugin_version, :org)),
+            verified_settings = :settings,
+            verified_fingerprint = :fingerprint,
+            verified_plugin_version = :plugin_version,
+            verified_org = :org,
+            verified_at = :at
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    change(connection, tenant, directory, |transaction, scope| {
+        transaction.execute(
+            RECORD,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":settings": json(&verified.settings),
+                ":fingerprint": verified.fingerprint,
+                ":plugin_version": verified.plugin_version,
+                ":org": verified.org_id,
+                ":at": verified.at.0,
+            },
+        )?;
+        Ok(())
+    })
+}
+
+pub(super) fn set_state(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    state: DirectoryState,
+    reason: Option<&DisabledReason>,
+) -> Result<Directory, StoreError> {
+    const SET: &str = "
+        UPDATE directory
+        SET state = :state, disabled_reason = :reason, generation = generation + :raise
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    change(connection, tenant, directory, |transaction, scope| {
+        transaction.execute(
+            SET,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":state": word(state),
+                ":reason": reason.map(json),
+                ":raise": i64::from(state == DirectoryState::Disabled),
+            },
+        )?;
+        Ok(())
+    })
+}

@@ -1,0 +1,134 @@
+//! Reads what readers see: an export from one moment, and what is known of single groups.
+
+use idsync_model::{DirectoryId, ExternalId, MembersVersion, TenantName, UnixMillis};
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::scope;
+use super::word::unsigned;
+use crate::{ExportRow, ExportSink, GroupRead, GroupRow, MembershipRow, StoreError, UserRow};
+
+/// Hands over all rows of a directory, then the number of the tenant's last change.
+pub(super) fn export(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    mut sink: ExportSink,
+) -> Result<u64, StoreError> {
+    const USERS: &str = "
+        SELECT
+            i.external_id, u.email, u.username, u.display_name, u.given_name, u.family_name, u.status
+        FROM user_identity AS i
+        CROSS JOIN directory_user AS u ON u.user_key = i.user_key
+        WHERE i.directory_key = :directory_key AND u.tenant_id = :tenant_id AND u.deleted_at IS NULL
+        ORDER BY i.external_id";
+    const GROUPS: &str = "
+        SELECT i.external_id, g.name, g.description
+        FROM group_identity AS i
+        CROSS JOIN directory_group AS g ON g.group_key = i.group_key
+        WHERE i.directory_key = :directory_key AND g.tenant_id = :tenant_id AND g.deleted_at IS NULL
+        ORDER BY i.external_id";
+    const MEMBERSHIPS: &str = "
+        SELECT gi.external_id, ui.external_id
+        FROM group_identity AS gi
+        CROSS JOIN directory_group AS g ON g.group_key = gi.group_key
+        CROSS JOIN membership AS m ON m.group_key = gi.group_key
+        CROSS JOIN directory_user AS u ON u.user_key = m.user_key
+        CROSS JOIN user_identity AS ui ON ui.user_key = m.user_key
+        WHERE gi.directory_key = :directory_key AND m.tenant_id = :tenant_id
+          AND g.deleted_at IS NULL AND u.deleted_at IS NULL
+        ORDER BY gi.external_id, ui.external_id";
+    const LAST: &str = "
+        SELECT last_seq
+        FROM tenant
+        WHERE tenant_id = :tenant_id";
+    let transaction = connection.transaction()?;
+    let scope = scope::directory(&transaction, tenant, directory)?;
+    let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
+
+    let mut users = transaction.prepare_cached(USERS)?;
+    let mut rows = users.query(keys)?;
+    while let Some(row) = rows.next()? {
+        sink(ExportRow::User(UserRow {
+            external_id: row.get(0)?,
+            email: row.get(1)?,
+            username: row.get(2)?,
+            display_name: row.get(3)?,
+            given_name: row.get(4)?,
+            family_name: row.get(5)?,
+            status: row.get(6)?,
+        }))
+        .map_err(StoreError::Sink)?;
+    }
+    let mut groups = transaction.prepare_cached(GROUPS)?;
+    let mut rows = groups.query(keys)?;
+    while let Some(row) = rows.next()? {
+        sink(ExportRow::Group(GroupRow {
+            external_id: row.get(0)?,
+            name: row.get(1)?,
+            description: row.get(2)?,
+        }))
+        .map_err(StoreError::Sink)?;
+    }
+    let mut memberships = transaction.prepare_cached(MEMBERSHIPS)?;
+    let mut rows = memberships.query(keys)?;
+    while let Some(row) = rows.next()? {
+        sink(ExportRow::Membership(MembershipRow {
+            group: row.get(0)?,
+            user: row.get(1)?,
+        }))
+        .map_err(StoreError::Sink)?;
+    }
+    let seq = transaction.query_row(LAST, named_params! { ":tenant_id": scope.tenant_id }, |row| {
+        row.get(0)
+    })?;
+    let seq = unsigned(seq);
+    sink(ExportRow::End { seq }).map_err(StoreError::Sink)?;
+    Ok(seq)
+}
+
+/// What is stored of groups that readers see.
+pub(super) fn group_reads(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    groups: &[ExternalId],
+) -> Result<Vec<Option<GroupRead>>, StoreError> {
+    const FIND: &str = "
+        SELECT
+            g.changed_at,
+            g.tag,
+            g.read_at,
+            EXISTS (SELECT 1 FROM membership AS m WHERE m.group_key = g.group_key)
+        FROM group_identity AS i
+        JOIN directory_group AS g ON g.group_key = i.group_key
+        WHERE i.directory_key = :directory_key AND i.external_id = :external_id
+          AND g.tenant_id = :tenant_id AND g.deleted_at IS NULL";
+    let transaction = connection.transaction()?;
+    let scope = scope::directory(&transaction, tenant, directory)?;
+    let mut statement = transaction.prepare_cached(FIND)?;
+    let mut reads = Vec::with_capacity(groups.len());
+    for group in groups {
+        let read = statement
+            .query_row(
+                named_params! {
+                    ":tenant_id": scope.tenant_id,
+                    ":directory_key": scope.directory_key,
+                    ":external_id": group.as_str(),
+                },
+                |row| {
+                    let changed_at: Option<i64> = row.get(0)?;
+                    let tag: Option<String> = row.get(1)?;
+                    Ok(GroupRead {
+                        version: changed_at
+                            .map(|at| MembersVersion::ChangedAt(unsigned(at)))
+                            .or_else(|| tag.map(MembersVersion::Tag)),
+                        read_at: row.get::<_, Option<i64>>(2)?.map(UnixMillis),
+                        has_members: row.get(3)?,
+                    })
+                },
+            )
+            .optional()?;
+        reads.push(read);
+    }
+    Ok(reads)
+}

@@ -1,0 +1,131 @@
+//! The files of a data directory: where each lies, and that only their owner can read them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use idsync_model::RunId;
+
+use crate::StoreError;
+
+/// A data directory that exists and can be written.
+#[derive(Debug, Clone)]
+pub(super) struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// Takes a data directory, and makes it (mode 0700) where there is none.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        make_dir(root)?;
+        let root = root.canonicalize().map_err(|source| StoreError::File {
+            action: "finding",
+            path: root.to_owned(),
+            source,
+        })?;
+        let directory = Self { root };
+        make_dir(&directory.root.join("staging"))?;
+        make_dir(&directory.root.join("held"))?;
+        Ok(directory)
+    }
+
+    /// The store itself.
+    pub(super) fn database(&self) -> PathBuf {
+        self.root.join("idsync.db")
+    }
+
+    /// Held while the store is made or brought up to a newer version.
+    pub(super) fn upgrade_lock(&self) -> PathBuf {
+        self.root.join("idsync.db.lock")
+    }
+
+    /// The copy that is made before the store leaves a version.
+    pub(super) fn copy_of_version(&self, version: i64) -> PathBuf {
+        self.root.join(format!("idsync.db.version-{version}"))
+    }
+
+    /// What a run reads, and its plan.
+    pub(super) fn staging(&self, run: &RunId) -> PathBuf {
+        self.root.join("staging").join(format!("{run}.db"))
+    }
+
+    /// The same once it is held.
+    pub(super) fn held(&self, run: &RunId) -> PathBuf {
+        self.root.join("held").join(format!("{run}.db"))
+    }
+
+    /// Makes the change of names in `held` outlast a loss of power.
+    pub(super) fn sync_held(&self) -> Result<(), StoreError> {
+        let path = self.root.join("held");
+        File::open(&path)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|source| StoreError::File {
+                action: "syncing",
+                path,
+                source,
+            })
+    }
+}
+
+/// Makes a directory with mode 0700, or refuses one that can't be written. A directory that lacks every right to write
+/// was made so on purpose, and stays so even for root.
+fn make_dir(path: &Path) -> Result<(), StoreError> {
+    let not_writable = |source| StoreError::NotWritable {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => Err(not_writable(io::ErrorKind::NotADirectory.into())),
+        Ok(metadata) if metadata.permissions().readonly() => {
+            Err(not_writable(io::ErrorKind::PermissionDenied.into()))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(not_writable),
+    }
+}
+
+/// Makes sure that a file exists, can be written, and has mode 0600. SQLite gives its journals the same mode.
+pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
+    let not_writable = |source| StoreError::NotWritable {
+        path: path.to_owned(),
+        source,
+    };
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        return Err(not_writable(io::ErrorKind::PermissionDenied.into()));
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(not_writable)?;
+    let mode = file.metadata().map_err(not_writable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .map_err(not_writable)?;
+    }
+    Ok(file)
+}
+
+/// Removes a database file with its journals. What is not there need not go; what can't be removed is said in the log
+/// and harms nothing.
+pub(super) fn remove_database(path: &Path) {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(&name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a file that is no longer needed stays")
+            }
+        }
+    }
+}

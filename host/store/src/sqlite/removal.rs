@@ -1,0 +1,142 @@
+//! Removes a directory: a run of its own, whose changes are one block.
+
+use idsync_model::{
+    DirectoryId, EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, TenantName, Trigger, UnixMillis,
+};
+use rusqlite::{Connection, TransactionBehavior, named_params};
+
+use super::apply::{Block, last_seq};
+use super::runs::{self, Ending, RunCounts};
+use super::word::unsigned;
+use super::{scope, vault};
+use crate::{Applied, NewRun, RunFacts, StoreError};
+
+/// What readers are told, in the order of RUNS §3.3.
+const CHANGES: [&str; 3] = [
+    include_str!("sql/removal/01_membership_deletions.sql"),
+    include_str!("sql/removal/02_group_deletions.sql"),
+    include_str!("sql/removal/03_user_deletions.sql"),
+];
+
+/// Removes it. Returns besides the runs whose files can go.
+pub(super) fn remove(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    run: &RunId,
+    now: UnixMillis,
+) -> Result<(Applied, Vec<RunId>), StoreError> {
+    const BURY: [&str; 2] = [
+        include_str!("sql/removal/04_group_tombstones.sql"),
+        include_str!("sql/removal/05_user_tombstones.sql"),
+    ];
+    const FORGET: [&str; 2] = [
+        include_str!("sql/removal/06_lists.sql"),
+        include_str!("sql/removal/07_lists_by_user.sql"),
+    ];
+    const CLOSE: &str = "
+        UPDATE directory
+        SET
+            removed_at = :now, generation = generation + 1, users = 0, groups = 0, memberships = 0,
+            held_since = NULL
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = scope::directory(&transaction, tenant, directory)?;
+    let removed = Failure::new(
+        ErrorKind::Cancelled,
+        "removal",
+        "the directory was removed before the run ended",
+        "",
+    );
+    let mut ended = runs::end_unended(&transaction, found, now, &removed)?;
+    let new = NewRun {
+        run: run.clone(),
+        directory: directory.clone(),
+        trigger: Trigger::Removal,
+        mode: Mode::Full,
+        dry_run: false,
+        started_at: now,
+        plugin_version: String::new(),
+    };
+    runs::insert(&transaction, found, &new)?;
+    let scope = scope::run(&transaction, tenant, run)?;
+    let superseded = runs::supersede(&transaction, &scope)?;
+    ended.extend(superseded.clone());
+
+    let before = last_seq(&transaction, &scope)?;
+    let mut block = Block {
+        transaction: &transaction,
+        scope: &scope,
+        now,
+        seq: before,
+    };
+    let mut told = [0; 3];
+    for (statement, told) in CHANGES.iter().zip(&mut told) {
+        let seq = block.seq;
+        block.tell(statement)?;
+        *told = unsigned(block.seq - seq);
+    }
+    let changes = block.seq - before;
+    let deleted = |deleted| EntityCounts {
+        deleted,
+        ..EntityCounts::default()
+    };
+    let counts = RunCounts {
+        users: deleted(told[2]),
+        groups: deleted(told[1]),
+        memberships: deleted(told[0]),
+    };
+    let applied_seq = (changes > 0).then(|| block.close(&counts)).transpose()?;
+    let seq = block.seq;
+
+    let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
+    for statement in BURY {
+        transaction.execute(
+            statement,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":now": now.0,
+                ":run_key": scope.run_key,
+            },
+        )?;
+    }
+    for statement in FORGET {
+        transaction.execute(statement, keys)?;
+    }
+    vault::erase(&transaction, found)?;
+    let ending = Ending {
+        outcome: Outcome::Succeeded,
+        now,
+        counts,
+        facts: &RunFacts::default(),
+        held: None,
+        error: None,
+        applied_seq,
+        skips: &[],
+    };
+    runs::end(&transaction, &scope, ending)?;
+    let record = runs::find(&transaction, tenant, run)?;
+    transaction.execute(
+        CLOSE,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":now": now.0,
+        },
+    )?;
+    transaction.commit()?;
+    // The journal would keep the erased bytes until it is reused.
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "the journal of the store could not be emptied");
+    }
+    Ok((
+        Applied {
+            run: record,
+            changes: unsigned(changes),
+            seq: unsigned(seq),
+            superseded,
+        },
+        ended,
+    ))
+}

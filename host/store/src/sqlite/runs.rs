@@ -1,0 +1,465 @@
+//! Runs: begun, ended, shown.
+
+use idsync_model::{
+    EntityCounts, ErrorKind, Failure, Outcome, RunId, Skip, StoredCounts, TenantName, UnixMillis,
+};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+use serde::{Deserialize, Serialize};
+
+use super::scope::{self, DirectoryScope, RunScope};
+use super::word::{from_json, from_word, json, kind_number, signed, unreadable, unsigned, word};
+use crate::{NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError};
+
+/// How many skipped or mended records of each kind a run keeps.
+const SKIPS_KEPT: i64 = 1_000;
+
+/// The counts of a run as they are stored, and as the closing record of its changes shows them.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct RunCounts {
+    pub(super) users: EntityCounts,
+    pub(super) groups: EntityCounts,
+    pub(super) memberships: EntityCounts,
+}
+
+impl From<&PlanSummary> for RunCounts {
+    fn from(summary: &PlanSummary) -> Self {
+        Self {
+            users: summary.users.into(),
+            groups: summary.groups.into(),
+            memberships: summary.memberships.into(),
+        }
+    }
+}
+
+impl From<SkipCounts> for RunCounts {
+    fn from(skips: SkipCounts) -> Self {
+        let skipped = |skipped| EntityCounts {
+            skipped,
+            ..EntityCounts::default()
+        };
+        Self {
+            users: skipped(skips.users),
+            groups: skipped(skips.groups),
+            memberships: skipped(skips.memberships),
+        }
+    }
+}
+
+/// Begins a run. Returns the runs of dead processes whose files can go.
+pub(super) fn begin(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    new: &NewRun,
+) -> Result<(RunBasis, Vec<RunId>), StoreError> {
+    const BASIS: &str = "
+        SELECT generation, users, groups, memberships
+        FROM directory
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let scope = scope::directory(&transaction, tenant, &new.directory)?;
+    let interrupted = end_unended(&transaction, scope, new.started_at, &interruption())?;
+    insert(&transaction, scope, new)?;
+    let basis = transaction.query_row(
+        BASIS,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+        |row| {
+            Ok(RunBasis {
+                generation: unsigned(row.get(0)?),
+                stored: StoredCounts {
+                    users: unsigned(row.get(1)?),
+                    groups: unsigned(row.get(2)?),
+                    memberships: unsigned(row.get(3)?),
+                },
+            })
+        },
+    )?;
+    transaction.commit()?;
+    Ok((basis, interrupted))
+}
+
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    scope: DirectoryScope,
+    new: &NewRun,
+) -> Result<(), StoreError> {
+    const INSERT: &str = "
+        INSERT INTO run (
+            tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark
+        )
+        SELECT
+            tenant_id, directory_key, :id, :cause, :mode, :dry_run, :started_at, :plugin_version, full_mark
+        FROM directory
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        INSERT,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":id": new.run.as_str(),
+            ":cause": word(new.trigger),
+            ":mode": word(new.mode),
+            ":dry_run": new.dry_run,
+            ":started_at": new.started_at.0,
+            ":plugin_version": new.plugin_version,
+        },
+    )?;
+    Ok(())
+}
+
+/// Why a run has no end when the next one has the directory's lock: whoever ran it is gone.
+fn interruption() -> Failure {
+    Failure::new(
+        ErrorKind::Host,
+        "interrupted",
+        "the process of this run ended before the run did",
+        "nothing of it was applied, and the next run starts afresh",
+    )
+}
+
+/// Ends the runs of a directory that have no end: as cancelled or failed, by the kind of the reason.
+pub(super) fn end_unended(
+    transaction: &Transaction<'_>,
+    scope: DirectoryScope,
+    now: UnixMillis,
+    reason: &Failure,
+) -> Result<Vec<RunId>, StoreError> {
+    const END: &str = "
+        UPDATE run
+        SET outcome = :outcome, ended_at = max(:now, started_at), error = :error
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome IS NULL
+        RETURNING id";
+    let outcome = if reason.kind == ErrorKind::Cancelled {
+        Outcome::Cancelled
+    } else {
+        Outcome::Failed
+    };
+    let mut statement = transaction.prepare_cached(END)?;
+    let mut rows = statement.query(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":outcome": outcome.as_str(),
+        ":now": now.0,
+        ":error": json(reason),
+    })?;
+    let mut interrupted = Vec::new();
+    while let Some(row) = rows.next()? {
+        interrupted.push(run_id(row.get(0)?)?);
+    }
+    Ok(interrupted)
+}
+
+/// What is written of a run when it ends.
+pub(super) struct Ending<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) now: UnixMillis,
+    pub(super) counts: RunCounts,
+    pub(super) facts: &'a RunFacts,
+    pub(super) held: Option<String>,
+    pub(super) error: Option<&'a Failure>,
+    pub(super) applied_seq: Option<i64>,
+    pub(super) skips: &'a [Skip],
+}
+
+/// Writes the end of a run.
+pub(super) fn end(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    ending: Ending<'_>,
+) -> Result<(), StoreError> {
+    const END: &str = "
+        UPDATE run
+        SET
+            outcome = :outcome, ended_at = max(:now, started_at), counts = :counts, requests = :requests,
+            notes = :notes, held = :held, error = :error, applied_seq = :applied_seq
+        WHERE tenant_id = :tenant_id AND run_key = :run_key";
+    const SKIP: &str = "
+        INSERT OR IGNORE INTO run_skip (run_key, kind, external_id, reason, tenant_id)
+        VALUES (:run_key, :kind, :external_id, :reason, :tenant_id)";
+    transaction.execute(
+        END,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":run_key": scope.run_key,
+            ":outcome": ending.outcome.as_str(),
+            ":now": ending.now.0,
+            ":counts": json(ending.counts),
+            ":requests": signed(ending.facts.requests),
+            ":notes": json(&ending.facts.notes),
+            ":held": ending.held,
+            ":error": ending.error.map(json),
+            ":applied_seq": ending.applied_seq,
+        },
+    )?;
+    let mut statement = transaction.prepare_cached(SKIP)?;
+    for skip in ending.skips {
+        statement.execute(named_params! {
+            ":run_key": scope.run_key,
+            ":kind": kind_number(skip.kind),
+            ":external_id": skip.external_id,
+            ":reason": skip.reason,
+            ":tenant_id": scope.tenant_id,
+        })?;
+    }
+    Ok(())
+}
+
+/// Ends a run that applies nothing.
+pub(super) fn end_without_apply(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    run: &RunId,
+    end_of_run: &RunEnd,
+    facts: &RunFacts,
+    skipped: (SkipCounts, Vec<Skip>),
+    now: UnixMillis,
+) -> Result<RunRecord, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let scope = scope::run(&transaction, tenant, run)?;
+    let (outcome, counts, error) = match end_of_run {
+        RunEnd::Planned(summary) => (Outcome::Succeeded, RunCounts::from(&**summary), None),
+        RunEnd::Failed(failure) if failure.kind == ErrorKind::Cancelled => {
+            (Outcome::Cancelled, RunCounts::from(skipped.0), Some(failure))
+        }
+        RunEnd::Failed(failure) => (Outcome::Failed, RunCounts::from(skipped.0), Some(failure)),
+    };
+    let ending = Ending {
+        outcome,
+        now,
+        counts,
+        facts,
+        held: None,
+        error,
+        applied_seq: None,
+        skips: &skipped.1,
+    };
+    end(&transaction, &scope, ending)?;
+    let record = find(&transaction, tenant, run)?;
+    transaction.commit()?;
+    Ok(record)
+}
+
+/// Ends the held runs of a directory, but for one, because a newer plan or the removal took their place.
+pub(super) fn supersede(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+) -> Result<Option<RunId>, StoreError> {
+    const FORGET: &str = "
+        DELETE FROM held_plan
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND run_key <> :run_key";
+    const SUPERSEDE: &str = "
+        UPDATE run
+        SET outcome = 'superseded'
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome = 'held'
+          AND run_key <> :run_key
+        RETURNING id";
+    transaction.execute(
+        FORGET,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":run_key": scope.run_key,
+        },
+    )?;
+    let mut statement = transaction.prepare_cached(SUPERSEDE)?;
+    let mut rows = statement.query(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run_key": scope.run_key,
+    })?;
+    let mut superseded = None;
+    while let Some(row) = rows.next()? {
+        superseded = Some(run_id(row.get(0)?)?);
+    }
+    Ok(superseded)
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<RunRecord, StoreError> {
+    const FIND: &str = "
+        SELECT
+            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
+            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
+        FROM run AS r
+        JOIN directory AS d ON d.directory_key = r.directory_key
+        WHERE r.tenant_id = :tenant_id AND r.id = :id";
+    let tenant_id = scope::tenant_id(connection, tenant)?;
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":id": run.as_str() })?;
+    match rows.next()? {
+        Some(row) => from_row(row),
+        None => Err(StoreError::UnknownRun { run: run.to_string() }),
+    }
+}
+
+pub(super) fn newest(connection: &Connection, directory_key: i64) -> Result<Option<RunRecord>, StoreError> {
+    const NEWEST: &str = "
+        SELECT
+            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
+            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
+        FROM run AS r
+        JOIN directory AS d ON d.directory_key = r.directory_key
+        WHERE r.directory_key = :directory_key
+        ORDER BY r.run_key DESC
+        LIMIT 1";
+    let mut statement = connection.prepare_cached(NEWEST)?;
+    let mut rows = statement.query(named_params! { ":directory_key": directory_key })?;
+    rows.next()?.map(from_row).transpose()
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    tenant: &TenantName,
+    directory: Option<&idsync_model::DirectoryId>,
+    limit: u64,
+) -> Result<Vec<RunRecord>, StoreError> {
+    const OF_TENANT: &str = "
+        SELECT
+            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
+            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
+        FROM run AS r
+        JOIN directory AS d ON d.directory_key = r.directory_key
+        WHERE r.tenant_id = :tenant_id
+        ORDER BY r.run_key DESC
+        LIMIT :limit";
+    const OF_DIRECTORY: &str = "
+        SELECT
+            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
+            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
+        FROM run AS r
+        JOIN directory AS d ON d.directory_key = r.directory_key
+        WHERE r.tenant_id = :tenant_id AND r.directory_key = :directory_key
+        ORDER BY r.run_key DESC
+        LIMIT :limit";
+    let mut records = Vec::new();
+    if let Some(directory) = directory {
+        let scope = scope::directory(connection, tenant, directory)?;
+        let mut statement = connection.prepare_cached(OF_DIRECTORY)?;
+        let mut rows = statement.query(named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":limit": signed(limit),
+        })?;
+        while let Some(row) = rows.next()? {
+            records.push(from_row(row)?);
+        }
+    } else {
+        let tenant_id = scope::tenant_id(connection, tenant)?;
+        let mut statement = connection.prepare_cached(OF_TENANT)?;
+        let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":limit": signed(limit) })?;
+        while let Some(row) = rows.next()? {
+            records.push(from_row(row)?);
+        }
+    }
+    Ok(records)
+}
+
+pub(super) fn skips(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<Vec<Skip>, StoreError> {
+    const SKIPS: &str = "
+        SELECT s.kind, s.external_id, s.reason
+        FROM run AS r
+        JOIN run_skip AS s ON s.run_key = r.run_key
+        WHERE r.tenant_id = :tenant_id AND r.id = :id
+        ORDER BY s.kind, s.external_id, s.reason";
+    find(connection, tenant, run)?;
+    let tenant_id = scope::tenant_id(connection, tenant)?;
+    let mut statement = connection.prepare_cached(SKIPS)?;
+    let skips = statement
+        .query_map(
+            named_params! { ":tenant_id": tenant_id, ":id": run.as_str() },
+            skip_from_row,
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(skips)
+}
+
+/// The skips of a run's own file that are kept: the first of each kind.
+pub(super) fn staged_skips(run_file: &Connection) -> Result<Vec<Skip>, StoreError> {
+    const FIRST: &str = "
+        SELECT kind, external_id, reason
+        FROM staged_skip
+        WHERE kind = :kind
+        ORDER BY external_id, reason
+        LIMIT :limit";
+    let mut statement = run_file.prepare(FIRST)?;
+    let mut skips = Vec::new();
+    for kind in 1..=3 {
+        let of_kind = statement.query_map(
+            named_params! { ":kind": kind, ":limit": SKIPS_KEPT },
+            skip_from_row,
+        )?;
+        for skip in of_kind {
+            skips.push(skip?);
+        }
+    }
+    Ok(skips)
+}
+
+fn skip_from_row(row: &Row<'_>) -> rusqlite::Result<Skip> {
+    use idsync_model::Entity;
+    Ok(Skip {
+        kind: match row.get::<_, i64>(0)? {
+            1 => Entity::User,
+            2 => Entity::Group,
+            _ => Entity::Membership,
+        },
+        external_id: row.get(1)?,
+        reason: row.get(2)?,
+    })
+}
+
+fn run_id(text: String) -> Result<RunId, StoreError> {
+    text.try_into().map_err(|e| unreadable("a run's id", e))
+}
+
+fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
+    let counts: RunCounts = from_json("a run's counts", &row.get::<_, String>(10)?)?;
+    Ok(RunRecord {
+        run: run_id(row.get(0)?)?,
+        directory: row
+            .get::<_, String>(1)?
+            .parse()
+            .map_err(|e| unreadable("a directory's id", e))?,
+        directory_name: row.get(2)?,
+        trigger: from_word("a run's trigger", row.get(3)?)?,
+        mode: from_word("a run's mode", row.get(4)?)?,
+        dry_run: row.get(5)?,
+        started_at: UnixMillis(row.get(6)?),
+        ended_at: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        outcome: row
+            .get::<_, Option<String>>(8)?
+            .map(|outcome| from_word("a run's outcome", outcome))
+            .transpose()?,
+        plugin_version: row.get(9)?,
+        users: counts.users,
+        groups: counts.groups,
+        memberships: counts.memberships,
+        requests: unsigned(row.get(11)?),
+        notes: from_json("a run's notes", &row.get::<_, String>(12)?)?,
+        held: row
+            .get::<_, Option<String>>(13)?
+            .map(|text| from_json("why a run is held", &text))
+            .transpose()?,
+        error: row
+            .get::<_, Option<String>>(14)?
+            .map(|text| from_json("why a run failed", &text))
+            .transpose()?,
+        applied_seq: row.get::<_, Option<i64>>(15)?.map(unsigned),
+    })
+}
+
+/// Whether a run of that id waits as held.
+pub(super) fn is_held(connection: &Connection, run: &RunId) -> Result<bool, StoreError> {
+    let held = connection
+        .prepare_cached("SELECT 1 FROM run WHERE id = :id AND outcome = 'held'")?
+        .query_row(named_params! { ":id": run.as_str() }, |_| Ok(()))
+        .optional()?;
+    Ok(held.is_some())
+}

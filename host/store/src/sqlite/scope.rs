@@ -1,0 +1,102 @@
+//! From names to the store's own keys. Whatever a tenant does not have is unknown to it: every other statement works on
+//! keys that were found here.
+
+use idsync_model::{DirectoryId, RunId, TenantName};
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use crate::StoreError;
+
+/// The key of a tenant.
+pub(super) fn tenant_id(connection: &Connection, tenant: &TenantName) -> Result<i64, StoreError> {
+    connection
+        .prepare_cached("SELECT tenant_id FROM tenant WHERE name = :name")?
+        .query_row(named_params! { ":name": tenant.as_str() }, |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| StoreError::UnknownTenant(tenant.clone()))
+}
+
+/// A directory of a tenant that was not removed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DirectoryScope {
+    pub(super) tenant_id: i64,
+    pub(super) directory_key: i64,
+}
+
+/// The keys of a directory.
+pub(super) fn directory(
+    connection: &Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+) -> Result<DirectoryScope, StoreError> {
+    const FIND: &str = "
+        SELECT directory_key
+        FROM directory
+        WHERE tenant_id = :tenant_id AND id = :id AND removed_at IS NULL";
+    let tenant_id = tenant_id(connection, tenant)?;
+    connection
+        .prepare_cached(FIND)?
+        .query_row(
+            named_params! { ":tenant_id": tenant_id, ":id": directory.as_str() },
+            |row| {
+                Ok(DirectoryScope {
+                    tenant_id,
+                    directory_key: row.get(0)?,
+                })
+            },
+        )
+        .optional()?
+        .ok_or_else(|| StoreError::UnknownDirectory {
+            id_or_name: directory.to_string(),
+        })
+}
+
+/// A run that has not ended, of a directory that was not removed.
+#[derive(Debug, Clone)]
+pub(super) struct RunScope {
+    pub(super) tenant_id: i64,
+    pub(super) directory_key: i64,
+    pub(super) directory: String,
+    pub(super) run_key: i64,
+    pub(super) generation: i64,
+    pub(super) started_at: i64,
+    pub(super) mode: String,
+    pub(super) full_mark: i64,
+}
+
+/// The keys of a run in progress.
+pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> Result<RunScope, StoreError> {
+    const FIND: &str = "
+        SELECT
+            r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.directory_key, d.id, r.run_key, d.generation,
+            r.started_at, r.mode, r.full_mark
+        FROM run AS r
+        JOIN directory AS d ON d.directory_key = r.directory_key
+        WHERE r.tenant_id = :tenant_id AND r.id = :id";
+    let tenant_id = tenant_id(connection, tenant)?;
+    let (has_ended, scope) = connection
+        .prepare_cached(FIND)?
+        .query_row(
+            named_params! { ":tenant_id": tenant_id, ":id": run.as_str() },
+            |row| {
+                Ok((
+                    row.get::<_, bool>(0)?,
+                    RunScope {
+                        tenant_id,
+                        directory_key: row.get(1)?,
+                        directory: row.get(2)?,
+                        run_key: row.get(3)?,
+                        generation: row.get(4)?,
+                        started_at: row.get(5)?,
+                        mode: row.get(6)?,
+                        full_mark: row.get(7)?,
+                    },
+                ))
+            },
+        )
+        .optional()?
+        .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })?;
+    if has_ended {
+        return Err(StoreError::RunEnded { run: run.clone() });
+    }
+    Ok(scope)
+}

@@ -1,0 +1,14 @@
+-- Readers are told of groups that are new or read differently.
+INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, operation, group_key, before, after)
+SELECT
+    :tenant_id, :seq + row_number() OVER (ORDER BY p.group_key), :run_key, :directory_key, 2, p.operation, p.group_key,
+    CASE WHEN p.operation = 2 THEN json_object(
+        'external_id', i.external_id, 'name', g.name, 'description', g.description
+    ) END,
+    json_object('external_id', i.external_id, 'name', s.name, 'description', s.description)
+FROM plan_group AS p
+CROSS JOIN group_identity AS i ON i.group_key = p.group_key
+CROSS JOIN staged_group AS s ON s.group_no = p.group_no
+LEFT JOIN directory_group AS g ON p.operation = 2 AND g.group_key = p.group_key
+WHERE p.operation <> 3
+ORDER BY p.group_key;

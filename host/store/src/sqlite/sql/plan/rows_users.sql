@@ -1,0 +1,15 @@
+-- Users of a plan as people know them.
+SELECT
+    coalesce(i.external_id, n.external_id),
+    NULL,
+    coalesce(s.email, u.email),
+    p.reason
+FROM plan_head AS h
+CROSS JOIN plan_user AS p
+LEFT JOIN user_identity AS i ON i.user_key = p.user_key
+LEFT JOIN plan_new_user AS n ON n.n = p.user_key - h.user_key_base
+LEFT JOIN staged_user AS s ON s.person_no = p.person_no
+LEFT JOIN directory_user AS u ON u.user_key = p.user_key
+WHERE p.operation = :operation
+ORDER BY p.user_key
+LIMIT :limit;

@@ -1,0 +1,54 @@
+-- The file of one run: what it reads. Each table has one index, its key.
+
+-- Every user id that was put, also in member lists, with a short number for it.
+CREATE TABLE staged_person (
+    external_id TEXT    NOT NULL PRIMARY KEY,
+    person_no   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE staged_user (
+    person_no    INTEGER PRIMARY KEY,
+    email        TEXT    NOT NULL,
+    username     TEXT    NOT NULL,
+    display_name TEXT,
+    given_name   TEXT,
+    family_name  TEXT,
+    active       INTEGER NOT NULL,
+    status       TEXT    NOT NULL
+) STRICT;
+
+-- `list_state`: 0 unread, 1 open, 2 closed.
+CREATE TABLE staged_group (
+    group_no      INTEGER PRIMARY KEY,
+    external_id   TEXT    NOT NULL UNIQUE,
+    name          TEXT    NOT NULL,
+    description   TEXT,
+    provider_kind TEXT,
+    changed_at    INTEGER,
+    tag           TEXT,
+    must_fetch    INTEGER NOT NULL,
+    is_listed     INTEGER NOT NULL DEFAULT 1,
+    is_dropped    INTEGER NOT NULL DEFAULT 0,
+    list_state    INTEGER NOT NULL DEFAULT 0,
+    read_at       INTEGER
+) STRICT;
+
+CREATE TABLE staged_member (
+    group_no  INTEGER NOT NULL,
+    person_no INTEGER NOT NULL,
+    PRIMARY KEY (group_no, person_no)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE staged_skip (
+    kind        INTEGER NOT NULL,
+    external_id TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    PRIMARY KEY (kind, external_id, reason)
+) STRICT, WITHOUT ROWID;
+
+-- The plugin's own state at the last checkpoint.
+CREATE TABLE staged_checkpoint (
+    only     INTEGER PRIMARY KEY CHECK (only = 1),
+    state    BLOB    NOT NULL,
+    taken_at INTEGER NOT NULL
+) STRICT;

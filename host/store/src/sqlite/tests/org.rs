@@ -1,0 +1,473 @@
+//! What the tests share: a store in a folder of its own, an org that can be read in part, and what a reader sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use idsync_model::{
+    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, PagePart, RunId, Settings,
+    TenantName, Trigger, UnixMillis, User,
+};
+use rusqlite::{Connection, OpenFlags, named_params};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Applied, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan, RunBasis,
+    RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow,
+};
+
+/// A clock that stands until it is moved.
+pub(super) struct StandingClock(AtomicI64);
+
+impl Clock for StandingClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A store in a folder that goes with it.
+pub(super) struct House {
+    pub(super) folder: TempDir,
+    pub(super) clock: Arc<StandingClock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) tenant: TenantName,
+}
+
+pub(super) fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(StandingClock(AtomicI64::new(1_700_000_000_000)));
+    let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
+    House {
+        folder,
+        clock,
+        store,
+        tenant: TenantName::default_tenant(),
+    }
+}
+
+pub(super) fn id(text: &str) -> ExternalId {
+    ExternalId::new(text).unwrap()
+}
+
+/// The same store, opened anew as another process would.
+pub(super) fn reopened(house: House) -> House {
+    let House {
+        folder,
+        clock,
+        store,
+        tenant,
+    } = house;
+    drop(store);
+    let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
+    House {
+        folder,
+        clock,
+        store,
+        tenant,
+    }
+}
+
+impl House {
+    pub(super) fn clock_now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    pub(super) fn later(&self, duration: Duration) {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap();
+        self.clock.0.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// A connection beside the store, for what only the files show.
+    pub(super) fn raw(&self) -> Connection {
+        Connection::open_with_flags(
+            self.folder.path().join("idsync.db"),
+            OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )
+        .unwrap()
+    }
+
+    pub(super) async fn directory(&self, name: &str) -> Directory {
+        self.directory_of(&self.tenant, name).await
+    }
+
+    pub(super) async fn directory_of(&self, tenant: &TenantName, name: &str) -> Directory {
+        let new = NewDirectory {
+            id: DirectoryId::generate(),
+            provider: "okta".to_owned(),
+            name: name.to_owned(),
+            settings: Settings::default(),
+            secrets: Vec::new(),
+            key: Some(NewKey {
+                kid: "kid-1".to_owned(),
+                algorithm: idsync_model::KeyAlgorithm::Rs256,
+                public_jwk: "{\"kty\":\"RSA\"}".to_owned(),
+                sealed_private: Sealed(b"sealed-private-half".to_vec()),
+            }),
+            created_at: self.clock.now(),
+        };
+        self.store.add_directory(tenant, new).await.unwrap()
+    }
+
+    pub(super) async fn begin(
+        &self,
+        directory: &Directory,
+        mode: Mode,
+    ) -> (RunId, RunBasis, Arc<dyn StagingRows>) {
+        let run = RunId::generate();
+        let new = NewRun {
+            run: run.clone(),
+            directory: directory.id.clone(),
+            trigger: Trigger::Manual,
+            mode,
+            dry_run: false,
+            started_at: self.clock.now(),
+            plugin_version: "1.0.0".to_owned(),
+        };
+        let basis = self.store.begin_run(&directory.tenant, new).await.unwrap();
+        let staging = self.store.create_staging(&directory.tenant, &run).await.unwrap();
+        (run, basis, staging)
+    }
+
+    pub(super) async fn plan(
+        &self,
+        directory: &Directory,
+        org: &Org,
+        mode: Mode,
+    ) -> Result<Plan, StoreError> {
+        let (_, basis, staging) = self.begin(directory, mode).await;
+        org.put(&*staging, self.clock.now()).await;
+        self.store.make_plan(&directory.tenant, staging, basis).await
+    }
+
+    /// Reads the org and applies what was read.
+    pub(super) async fn sync(&self, directory: &Directory, org: &Org) -> Applied {
+        let plan = self.plan(directory, org, Mode::Full).await.unwrap();
+        self.store.apply(plan, RunFacts::default()).await.unwrap()
+    }
+
+    /// Reads the org and holds the plan.
+    pub(super) async fn hold(&self, directory: &Directory, org: &Org) -> RunId {
+        let plan = self.plan(directory, org, Mode::Full).await.unwrap();
+        let reasons = Held { reasons: Vec::new() };
+        self.store
+            .hold(plan, reasons, RunFacts::default())
+            .await
+            .unwrap()
+            .run
+    }
+
+    /// What a reader sees of a directory.
+    pub(super) async fn seen(&self, directory: &Directory) -> Seen {
+        let rows = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&rows);
+        self.store
+            .export(
+                &directory.tenant,
+                &directory.id,
+                Box::new(move |row| {
+                    sink.lock().unwrap().push(row);
+                    Ok(())
+                }),
+            )
+            .await
+            .unwrap();
+        let rows = std::mem::take(&mut *rows.lock().unwrap());
+        let mut seen = Seen::default();
+        for row in rows {
+            match row {
+                ExportRow::User(user) => assert!(seen.users.insert(user.external_id.clone(), user).is_none()),
+                ExportRow::Group(group) => {
+                    assert!(seen.groups.insert(group.external_id.clone(), group).is_none())
+                }
+                ExportRow::Membership(pair) => assert!(seen.memberships.insert(pair)),
+                ExportRow::End { .. } => {}
+            }
+        }
+        seen
+    }
+
+    /// The tenant's changes in their order.
+    pub(super) fn changes(&self, tenant: &TenantName) -> Vec<Change> {
+        const CHANGES: &str = "
+            SELECT
+                c.seq, r.id, d.id, c.kind, c.operation, ui.external_id, gi.external_id, c.reason, c.before, c.after
+            FROM change AS c
+            JOIN tenant AS t ON t.tenant_id = c.tenant_id
+            JOIN run AS r ON r.run_key = c.run_key
+            JOIN directory AS d ON d.directory_key = c.directory_key
+            LEFT JOIN user_identity AS ui ON ui.user_key = c.user_key
+            LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
+            WHERE t.name = :tenant
+            ORDER BY c.seq";
+        let connection = self.raw();
+        let mut statement = connection.prepare(CHANGES).unwrap();
+        statement
+            .query_map(named_params! { ":tenant": tenant.as_str() }, |row| {
+                let json = |column| {
+                    row.get::<_, Option<String>>(column)
+                        .map(|text| text.map(|text| serde_json::from_str::<Value>(&text).unwrap()))
+                };
+                Ok(Change {
+                    seq: row.get(0)?,
+                    run: row.get(1)?,
+                    directory: row.get(2)?,
+                    kind: match row.get(3)? {
+                        1 => Some(Entity::User),
+                        2 => Some(Entity::Group),
+                        3 => Some(Entity::Membership),
+                        _ => None,
+                    },
+                    operation: row.get::<_, Option<i64>>(4)?.unwrap_or(0),
+                    user: row.get(5)?,
+                    group: row.get(6)?,
+                    reason: row.get(7)?,
+                    before: json(8)?,
+                    after: json(9)?,
+                })
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    }
+}
+
+/// One change as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) seq: i64,
+    pub(super) run: String,
+    pub(super) directory: String,
+    pub(super) kind: Option<Entity>,
+    pub(super) operation: i64,
+    pub(super) user: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) before: Option<Value>,
+    pub(super) after: Option<Value>,
+}
+
+/// What a reader sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) users: BTreeMap<String, UserRow>,
+    pub(super) groups: BTreeMap<String, GroupRow>,
+    pub(super) memberships: BTreeSet<MembershipRow>,
+}
+
+impl Seen {
+    pub(super) fn user_ids(&self) -> Vec<&str> {
+        self.users.keys().map(String::as_str).collect()
+    }
+
+    pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
+        self.memberships
+            .iter()
+            .map(|pair| (pair.group.as_str(), pair.user.as_str()))
+            .collect()
+    }
+
+    /// Takes a change as a reader would: each must fit what was there before.
+    pub(super) fn take(&mut self, change: &Change) {
+        let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
+        let user = |row: &Value| UserRow {
+            external_id: text(row, "external_id").unwrap(),
+            email: text(row, "email").unwrap(),
+            username: text(row, "username").unwrap(),
+            display_name: text(row, "display_name"),
+            given_name: text(row, "given_name"),
+            family_name: text(row, "family_name"),
+            status: text(row, "status").unwrap(),
+        };
+        let group = |row: &Value| GroupRow {
+            external_id: text(row, "external_id").unwrap(),
+            name: text(row, "name").unwrap(),
+            description: text(row, "description"),
+        };
+        match change.kind {
+            Some(Entity::User) => {
+                let id = change.user.clone().unwrap();
+                let before = match &change.after {
+                    Some(row) => self.users.insert(id.clone(), user(row)),
+                    None => self.users.remove(&id),
+                };
+                assert_eq!(before, change.before.as_ref().map(user), "{change:?}");
+                assert!(change.after.is_some() || self.memberships.iter().all(|pair| pair.user != id));
+            }
+            Some(Entity::Group) => {
+                let id = change.group.clone().unwrap();
+                let before = match &change.after {
+                    Some(row) => self.groups.insert(id.clone(), group(row)),
+                    None => self.groups.remove(&id),
+                };
+                assert_eq!(before, change.before.as_ref().map(group), "{change:?}");
+                assert!(change.after.is_some() || self.memberships.iter().all(|pair| pair.group != id));
+            }
+            Some(Entity::Membership) => {
+                let pair = MembershipRow {
+                    group: change.group.clone().unwrap(),
+                    user: change.user.clone().unwrap(),
+                };
+                assert!(self.groups.contains_key(&pair.group), "{change:?}");
+                assert!(self.users.contains_key(&pair.user), "{change:?}");
+                if change.operation == 1 {
+                    assert!(self.memberships.insert(pair), "{change:?}");
+                } else {
+                    assert!(self.memberships.remove(&pair), "{change:?}");
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// An org as a run reads it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Org {
+    pub(super) users: BTreeMap<String, User>,
+    pub(super) groups: BTreeMap<String, Group>,
+    /// The lists that are read, of groups that are listed.
+    pub(super) lists: BTreeMap<String, Vec<String>>,
+    pub(super) dropped: BTreeSet<String>,
+    pub(super) skipped: Vec<(Entity, String, String)>,
+}
+
+impl Org {
+    pub(super) fn user(mut self, name: &str) -> Self {
+        self.users.insert(name.to_owned(), user(name));
+        self
+    }
+
+    pub(super) fn inactive(mut self, name: &str) -> Self {
+        let mut user = user(name);
+        user.active = false;
+        "SUSPENDED".clone_into(&mut user.provider_status);
+        self.users.insert(name.to_owned(), user);
+        self
+    }
+
+    /// A group with its list.
+    pub(super) fn group(self, name: &str, members: &[&str]) -> Self {
+        let mut org = self.unread_group(name);
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        org.lists.insert(name.to_owned(), members);
+        org
+    }
+
+    /// A group whose list is not read.
+    pub(super) fn unread_group(mut self, name: &str) -> Self {
+        self.groups.insert(name.to_owned(), group(name));
+        self
+    }
+
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.users.remove(name);
+        self.groups.remove(name);
+        self.lists.remove(name);
+        self
+    }
+
+    /// What a reader sees once it is applied, where every group's list is read.
+    pub(super) fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        for user in self.users.values().filter(|user| user.active) {
+            let row = UserRow {
+                external_id: user.external_id.to_string(),
+                email: user.email.clone(),
+                username: user.username.clone(),
+                display_name: user.display_name.clone(),
+                given_name: user.given_name.clone(),
+                family_name: user.family_name.clone(),
+                status: user.provider_status.clone(),
+            };
+            seen.users.insert(row.external_id.clone(), row);
+        }
+        for (name, group) in &self.groups {
+            if self.dropped.contains(name) {
+                continue;
+            }
+            let row = GroupRow {
+                external_id: name.clone(),
+                name: group.name.clone(),
+                description: group.description.clone(),
+            };
+            seen.groups.insert(name.clone(), row);
+            for member in self.lists.get(name).into_iter().flatten() {
+                if seen.users.contains_key(member) {
+                    seen.memberships.insert(MembershipRow {
+                        group: name.clone(),
+                        user: member.clone(),
+                    });
+                }
+            }
+        }
+        seen
+    }
+
+    /// Puts it, the lists in pages of two.
+    pub(super) async fn put(&self, staging: &dyn StagingRows, now: UnixMillis) {
+        let groups = self.groups.values().map(|group| (group.clone(), true)).collect();
+        staging.put_groups(groups).await.unwrap();
+        staging
+            .put_users(self.users.values().cloned().collect())
+            .await
+            .unwrap();
+        for (group, members) in &self.lists {
+            let pages: Vec<&[String]> = if members.is_empty() {
+                vec![&[]]
+            } else {
+                members.chunks(2).collect()
+            };
+            for (number, page) in pages.iter().enumerate() {
+                let part = PagePart {
+                    first: number == 0,
+                    last: number + 1 == pages.len(),
+                };
+                let page = page.iter().map(|member| id(member)).collect();
+                staging.put_members(id(group), page, now, part).await.unwrap();
+            }
+        }
+        for group in &self.dropped {
+            staging.drop_group(id(group)).await.unwrap();
+        }
+        for (kind, external_id, reason) in &self.skipped {
+            staging
+                .skip(*kind, external_id.clone(), reason.clone())
+                .await
+                .unwrap();
+        }
+        staging.flush().await.unwrap();
+    }
+}
+
+pub(super) fn user(name: &str) -> User {
+    User {
+        external_id: id(name),
+        email: format!("{name}@example.com"),
+        username: format!("{name}@example.com"),
+        display_name: Some(name.to_uppercase()),
+        given_name: None,
+        family_name: None,
+        active: true,
+        provider_status: "ACTIVE".to_owned(),
+    }
+}
+
+pub(super) fn group(name: &str) -> Group {
+    Group {
+        external_id: id(name),
+        name: format!("Group {name}"),
+        description: None,
+        provider_kind: None,
+        members_version: Some(MembersVersion::ChangedAt(1)),
+    }
+}

@@ -1,0 +1,235 @@
+//! What is kept sealed for a directory: its key pair, its secret settings, and what its plugin keeps.
+
+use idsync_model::{DirectoryId, TenantName, UnixMillis};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
+
+use super::scope::{self, DirectoryScope};
+use super::word::{from_word, signed, unsigned, word};
+use crate::{NewKey, Sealed, SealedSecret, SigningKey, StoreError};
+
+/// Whose value it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// A secret setting.
+    Setting,
+    /// What the plugin keeps.
+    Plugin,
+}
+
+impl Origin {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Setting => "setting",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
+pub(super) fn add_key(
+    connection: &Connection,
+    scope: DirectoryScope,
+    key: &NewKey,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    const ADD: &str = "
+        INSERT INTO signing_key (
+            directory_key, kid, tenant_id, state, algorithm, public_jwk, sealed_private, created_at
+        )
+        VALUES (:directory_key, :kid, :tenant_id, 'current', :algorithm, :public_jwk, :sealed_private, :now)";
+    connection.execute(
+        ADD,
+        named_params! {
+            ":directory_key": scope.directory_key,
+            ":kid": key.kid,
+            ":tenant_id": scope.tenant_id,
+            ":algorithm": word(key.algorithm),
+            ":public_jwk": key.public_jwk,
+            ":sealed_private": key.sealed_private.0,
+            ":now": now.0,
+        },
+    )?;
+    Ok(())
+}
+
+pub(super) fn signing_key(
+    connection: &Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+) -> Result<Option<SigningKey>, StoreError> {
+    const FIND: &str = "
+        SELECT kid, algorithm, public_jwk, sealed_private, created_at
+        FROM signing_key
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND state = 'current'";
+    let scope = scope::directory(connection, tenant, directory)?;
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+    })?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(SigningKey {
+        kid: row.get(0)?,
+        algorithm: from_word("a key's algorithm", row.get(1)?)?,
+        public_jwk: row.get(2)?,
+        sealed_private: Sealed(row.get(3)?),
+        created_at: UnixMillis(row.get(4)?),
+    }))
+}
+
+pub(super) fn secret_names(connection: &Connection, directory_key: i64) -> Result<Vec<String>, StoreError> {
+    const NAMES: &str = "
+        SELECT name
+        FROM vault
+        WHERE directory_key = :directory_key AND origin = 'setting'
+        ORDER BY name";
+    let mut statement = connection.prepare_cached(NAMES)?;
+    let names = statement
+        .query_map(named_params! { ":directory_key": directory_key }, |row| {
+            row.get(0)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(names)
+}
+
+pub(super) fn set_secrets(
+    connection: &Connection,
+    scope: DirectoryScope,
+    secrets: &[SealedSecret],
+) -> Result<(), StoreError> {
+    for secret in secrets {
+        put(
+            connection,
+            scope,
+            Origin::Setting,
+            &secret.name,
+            secret.value.as_ref(),
+            0,
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    origin: Origin,
+    name: &str,
+) -> Result<Option<Sealed>, StoreError> {
+    const FIND: &str = "
+        SELECT sealed
+        FROM vault
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND origin = :origin AND name = :name";
+    let scope = scope::directory(connection, tenant, directory)?;
+    let found = connection
+        .prepare_cached(FIND)?
+        .query_row(
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":origin": origin.word(),
+                ":name": name,
+            },
+            |row| row.get(0).map(Sealed),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+fn put(
+    connection: &Connection,
+    scope: DirectoryScope,
+    origin: Origin,
+    name: &str,
+    value: Option<&Sealed>,
+    plain_bytes: u64,
+) -> Result<(), StoreError> {
+    const PUT: &str = "
+        INSERT INTO vault (directory_key, origin, name, tenant_id, sealed, plain_bytes)
+        VALUES (:directory_key, :origin, :name, :tenant_id, :sealed, :plain_bytes)
+        ON CONFLICT (directory_key, origin, name)
+        DO UPDATE SET sealed = excluded.sealed, plain_bytes = excluded.plain_bytes";
+    const ERASE: &str = "
+        DELETE FROM vault
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND origin = :origin AND name = :name";
+    match value {
+        Some(Sealed(sealed)) => connection.execute(
+            PUT,
+            named_params! {
+                ":directory_key": scope.directory_key,
+                ":origin": origin.word(),
+                ":name": name,
+                ":tenant_id": scope.tenant_id,
+                ":sealed": sealed,
+                ":plain_bytes": signed(plain_bytes),
+            },
+        )?,
+        None => connection.execute(
+            ERASE,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":origin": origin.word(),
+                ":name": name,
+            },
+        )?,
+    };
+    Ok(())
+}
+
+/// Keeps a value of the plugin's, or erases it, within the limit for all of them.
+pub(super) fn remember(
+    connection: &mut Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    name: &str,
+    value: Option<&Sealed>,
+    plain_bytes: u64,
+    limit_bytes: u64,
+) -> Result<(), StoreError> {
+    const USED: &str = "
+        SELECT coalesce(sum(octet_length(name) + plain_bytes), 0)
+        FROM vault
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND origin = 'plugin'";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let scope = scope::directory(&transaction, tenant, directory)?;
+    put(&transaction, scope, Origin::Plugin, name, value, plain_bytes)?;
+    let used: i64 = transaction.query_row(
+        USED,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+        |row| row.get(0),
+    )?;
+    if value.is_some() && unsigned(used) > limit_bytes {
+        return Err(StoreError::VaultFull {
+            bytes: unsigned(used),
+            limit: limit_bytes,
+        });
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Erases all that is sealed for a directory: first by overwriting, so that no page keeps it.
+pub(super) fn erase(connection: &Connection, scope: DirectoryScope) -> Result<(), StoreError> {
+    const STEPS: [&str; 4] = [
+        "UPDATE signing_key
+         SET sealed_private = zeroblob(length(sealed_private))
+         WHERE tenant_id = :tenant_id AND directory_key = :directory_key",
+        "DELETE FROM signing_key
+         WHERE tenant_id = :tenant_id AND directory_key = :directory_key",
+        "UPDATE vault
+         SET sealed = zeroblob(length(sealed))
+         WHERE tenant_id = :tenant_id AND directory_key = :directory_key",
+        "DELETE FROM vault
+         WHERE tenant_id = :tenant_id AND directory_key = :directory_key",
+    ];
+    for step in STEPS {
+        connection.execute(
+            step,
+            named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+        )?;
+    }
+    Ok(())
+}

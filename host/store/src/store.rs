@@ -1,0 +1,304 @@
+//! The traits that everything else sees of the store, and the narrow view of it that one directory's plugin gets.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use idsync_model::{
+    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Group, Held, MembersVersion, Operation,
+    PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
+};
+
+use crate::{
+    Applied, Directory, ExportSink, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd, RunFacts,
+    RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StoreError, Tenant, Verified,
+};
+
+/// The identity store.
+///
+/// A method that takes a tenant sees that tenant's rows only: ids of another tenant's are unknown to it. Directories
+/// are named by their id, or by their name where the parameter is called `id_or_name`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Adds a tenant. Errs with `NameTaken`.
+    async fn add_tenant(&self, name: &TenantName) -> Result<Tenant, StoreError>;
+    /// All tenants by name.
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+    /// Removes a tenant with its history. Errs with `TenantNotEmpty` while it has directories.
+    async fn remove_tenant(&self, name: &TenantName) -> Result<(), StoreError>;
+
+    /// Adds a directory as a draft. Errs with `NameTaken`.
+    async fn add_directory(&self, tenant: &TenantName, new: NewDirectory) -> Result<Directory, StoreError>;
+    /// The tenant's directories by name.
+    async fn directories(&self, tenant: &TenantName) -> Result<Vec<Directory>, StoreError>;
+    /// One directory. An id counts before a name.
+    async fn directory(&self, tenant: &TenantName, id_or_name: &str) -> Result<Directory, StoreError>;
+    /// Replaces the settings, and those secrets that are named. The next run is full.
+    async fn set_settings(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        settings: Settings,
+        secrets: Vec<SealedSecret>,
+    ) -> Result<Directory, StoreError>;
+    /// Records a successful verification. When it stands for something else than the last one did, the next run is
+    /// full.
+    async fn record_verification(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        verified: Verified,
+    ) -> Result<Directory, StoreError>;
+    /// Sets the state. Disabling raises the generation, so that a run in progress can't apply any more.
+    async fn set_state(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        state: DirectoryState,
+        reason: Option<DisabledReason>,
+    ) -> Result<Directory, StoreError>;
+    /// Removes a directory in one transaction: its delete changes are one block of a run of its own, its key and its
+    /// sealed values are erased, a held plan ends. Its id is never used again.
+    async fn remove_directory(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        run: &RunId,
+    ) -> Result<Applied, StoreError>;
+
+    /// The key pair that runs use.
+    async fn signing_key(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<SigningKey>, StoreError>;
+    /// A secret setting.
+    async fn secret(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        name: &str,
+    ) -> Result<Option<Sealed>, StoreError>;
+    /// A value that the directory's plugin keeps.
+    async fn recall(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        name: &str,
+    ) -> Result<Option<Sealed>, StoreError>;
+    /// Keeps a value of `plain_bytes` before sealing, or erases the name. Errs with `VaultFull` when names and plain
+    /// sizes of all values would exceed `limit_bytes`.
+    async fn remember(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        name: &str,
+        value: Option<Sealed>,
+        plain_bytes: u64,
+        limit_bytes: u64,
+    ) -> Result<(), StoreError>;
+
+    /// Begins a run. The caller holds the directory's lock, so runs of the directory that have no end are the remains of dead
+    /// processes: they are ended as failed, and their staging is dropped.
+    async fn begin_run(&self, tenant: &TenantName, new: NewRun) -> Result<RunBasis, StoreError>;
+    /// An empty staging for a run that has begun.
+    async fn create_staging(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+    ) -> Result<Arc<dyn StagingRows>, StoreError>;
+    /// What is stored of groups, in the order of `groups`; `None` for those that readers don't see.
+    async fn group_reads(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        groups: Vec<ExternalId>,
+    ) -> Result<Vec<Option<GroupRead>>, StoreError>;
+    /// Closes the staging and compares it with what is stored. Errs with `Stale` when the directory has moved on
+    /// since `basis`. Groups whose list is not closed keep the list that is stored.
+    async fn make_plan(
+        &self,
+        tenant: &TenantName,
+        staging: Arc<dyn StagingRows>,
+        basis: RunBasis,
+    ) -> Result<Plan, StoreError>;
+    /// Up to `limit` rows of the plan of a run, as long as it is kept: until the run ends, and while it is held.
+    async fn planned_rows(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        kind: Entity,
+        operation: Operation,
+        limit: u64,
+    ) -> Result<Vec<PlannedRow>, StoreError>;
+    /// Applies a plan in one transaction and ends its run as succeeded. A held run of the directory is superseded.
+    /// Errs with `Stale` when the directory has moved on since the plan was made.
+    async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError>;
+    /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
+    async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
+    /// Ends a run that applies nothing, and drops its staging.
+    async fn end_run(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        end: RunEnd,
+        facts: RunFacts,
+    ) -> Result<RunRecord, StoreError>;
+    /// One run.
+    async fn run(&self, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError>;
+    /// The newest runs of a directory, or of all of the tenant's, newest first.
+    async fn runs(
+        &self,
+        tenant: &TenantName,
+        directory: Option<&DirectoryId>,
+        limit: u64,
+    ) -> Result<Vec<RunRecord>, StoreError>;
+    /// What a run skipped or mended: at most 1,000 of each kind.
+    async fn skips(&self, tenant: &TenantName, run: &RunId) -> Result<Vec<Skip>, StoreError>;
+
+    /// Hands over all that readers see of a directory, from one moment: users, groups, memberships, each by the bytes
+    /// of their ids, then the end. Returns the number of the tenant's last change at that moment.
+    async fn export(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        sink: ExportSink,
+    ) -> Result<u64, StoreError>;
+}
+
+/// What is stored of a group that readers see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRead {
+    /// The version that was read before its members were; `None` where the provider has none, or the members were
+    /// never read.
+    pub version: Option<MembersVersion>,
+    /// When its members were read, by the provider's clock. Kept beside a version that is a time.
+    pub read_at: Option<UnixMillis>,
+    /// Whether its stored list names anyone.
+    pub has_members: bool,
+}
+
+/// How far a group's list has been read in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListState {
+    /// No page was put.
+    Unread,
+    /// A first page was put, and no last one.
+    Open,
+    /// All pages were put.
+    Closed,
+}
+
+/// What a staging holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StagedCounts {
+    /// Users, active or not.
+    pub users: u64,
+    /// Groups that are listed and not dropped.
+    pub groups: u64,
+    /// Members of all lists.
+    pub members: u64,
+}
+
+/// The staging of one run: raw rows, no decisions.
+///
+/// Puts go through a bounded queue to one writer, in their order, and return when they are queued: an error of the
+/// writer is told by a later call, at the latest by `flush`.
+#[async_trait]
+pub trait StagingRows: Send + Sync {
+    /// The run that it belongs to.
+    fn run(&self) -> &RunId;
+    /// Puts users; one that was put before is replaced.
+    async fn put_users(&self, users: Vec<User>) -> Result<(), StoreError>;
+    /// Puts groups, each with whether its members must be fetched. A group that is put again is replaced; its version
+    /// and `must_fetch` only while its list is unread. Answers for each how far its list has been read.
+    async fn put_groups(&self, groups: Vec<(Group, bool)>) -> Result<Vec<ListState>, StoreError>;
+    /// Puts a page of a group's list. A first page drops the list that is there; the reading time is the first
+    /// page's. The errors `GroupNotPut` and `ListNotOpen` may come with a later call.
+    async fn put_members(
+        &self,
+        group: ExternalId,
+        users: Vec<ExternalId>,
+        read_at: UnixMillis,
+        part: PagePart,
+    ) -> Result<(), StoreError>;
+    /// How many members the group's list has so far.
+    async fn list_len(&self, group: &ExternalId) -> Result<u64, StoreError>;
+    /// Drops what is staged of a kind, and what was skipped of it. Lists of groups stay for groups that are put again.
+    async fn restart(&self, kind: Entity) -> Result<(), StoreError>;
+    /// Leaves a group out, with the reason `gone` if it is stored.
+    async fn drop_group(&self, group: ExternalId) -> Result<(), StoreError>;
+    /// Records that a row was skipped or mended.
+    async fn skip(&self, kind: Entity, external_id: String, reason: String) -> Result<(), StoreError>;
+    /// Commits all that was put, with the plugin's own state.
+    async fn checkpoint(&self, state: Vec<u8>) -> Result<(), StoreError>;
+    /// Waits until all that was put is written, and tells what went wrong since.
+    async fn flush(&self) -> Result<(), StoreError>;
+    /// What it holds.
+    async fn counts(&self) -> Result<StagedCounts, StoreError>;
+    /// What was skipped or mended so far.
+    async fn skip_counts(&self) -> Result<SkipCounts, StoreError>;
+    /// Up to `limit` groups that are listed, must be fetched, and have no closed list.
+    async fn unclosed_groups(&self, limit: u64) -> Result<Vec<ExternalId>, StoreError>;
+    /// Commits and closes it: nothing can be put any more.
+    async fn finish(&self) -> Result<(), StoreError>;
+}
+
+/// What the plugin of one directory can reach of the store: its own key and its own values, sealed.
+#[derive(Clone)]
+pub struct DirectoryVault {
+    store: Arc<dyn Store>,
+    tenant: TenantName,
+    directory: DirectoryId,
+}
+
+impl DirectoryVault {
+    /// The view of one directory.
+    pub fn new(store: Arc<dyn Store>, tenant: TenantName, directory: DirectoryId) -> Self {
+        Self {
+            store,
+            tenant,
+            directory,
+        }
+    }
+
+    /// The directory that it shows; it goes into the sealing as associated data.
+    pub fn directory(&self) -> &DirectoryId {
+        &self.directory
+    }
+
+    /// The key pair that runs use.
+    pub async fn signing_key(&self) -> Result<Option<SigningKey>, StoreError> {
+        self.store.signing_key(&self.tenant, &self.directory).await
+    }
+
+    /// A secret setting.
+    pub async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        self.store.secret(&self.tenant, &self.directory, name).await
+    }
+
+    /// A value that the plugin keeps.
+    pub async fn recall(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        self.store.recall(&self.tenant, &self.directory, name).await
+    }
+
+    /// Keeps a value of `plain_bytes` before sealing, or erases the name. Errs with `VaultFull` when names and plain
+    /// sizes of all values would exceed `limit_bytes`.
+    pub async fn remember(
+        &self,
+        name: &str,
+        value: Option<Sealed>,
+        plain_bytes: u64,
+        limit_bytes: u64,
+    ) -> Result<(), StoreError> {
+        self.store
+            .remember(
+                &self.tenant,
+                &self.directory,
+                name,
+                value,
+                plain_bytes,
+                limit_bytes,
+            )
+            .await
+    }
+}

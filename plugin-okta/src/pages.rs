@@ -1,0 +1,199 @@
+//! Listings, page by page: where one goes on, when it is at its end, and what makes it no listing at all (RUNS §1.2,
+//! §1.3). The next page is under way while one is worked on.
+
+use std::collections::HashSet;
+
+use futures::future::try_join;
+use serde::Deserialize;
+
+use crate::client::{Answer, Ask, Client, Fetched};
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::link::{next_url, parameter, target_within, with_parameter};
+use crate::okta_error::shown;
+use crate::pace::Bucket;
+
+/// A page that is too much is not asked for in smaller pieces than this.
+const SMALLEST_LIMIT: u32 = 10;
+
+/// One listing.
+pub struct Listing<'c, 'h, H: Host> {
+    client: &'c Client<'h, H>,
+    stage: &'static str,
+    /// What is listed, for people.
+    what: String,
+    bucket: Bucket,
+    limit: u32,
+    expand: Option<&'static str>,
+    next: Option<String>,
+    followed: HashSet<String>,
+    is_first: bool,
+    /// Whether a page had to be asked for in smaller pieces.
+    pub was_shrunk: bool,
+}
+
+/// One page.
+#[derive(Debug)]
+pub struct Page {
+    answer: Answer,
+    stage: &'static str,
+    what: String,
+    /// Whether it is the first.
+    pub is_first: bool,
+    /// Whether it is the last.
+    pub is_last: bool,
+}
+
+/// What comes next in a listing.
+#[derive(Debug)]
+pub enum Turn {
+    /// A page.
+    Page(Page),
+    /// Okta refused it.
+    Refused {
+        /// With this answer.
+        answer: Answer,
+        /// Whether it was the first page.
+        is_first: bool,
+    },
+    /// Nothing.
+    End,
+}
+
+/// How a listing ended.
+#[derive(Debug)]
+pub enum End {
+    /// All pages were read.
+    Complete,
+    /// Okta refused a page.
+    Refused {
+        /// With this answer.
+        answer: Answer,
+        /// Whether it was the first page.
+        is_first: bool,
+    },
+}
+
+impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
+    /// A listing of `path`, with the largest page that Okta allows.
+    pub fn new(
+        client: &'c Client<'h, H>,
+        stage: &'static str,
+        what: impl Into<String>,
+        bucket: Bucket,
+        path: &str,
+        expand: Option<&'static str>,
+        limit: u32,
+    ) -> Self {
+        let mut target = with_parameter(path, "limit", &limit.to_string());
+        if let Some(expand) = expand {
+            target = with_parameter(&target, "expand", expand);
+        }
+        Self {
+            client,
+            stage,
+            what: what.into(),
+            bucket,
+            limit,
+            expand,
+            followed: HashSet::from([target.clone()]),
+            next: Some(target),
+            is_first: true,
+            was_shrunk: false,
+        }
+    }
+
+    /// The next page. After a page it is known at once whether it was the last.
+    pub async fn next_page(&mut self) -> Result<Turn, Failure> {
+        let Some(mut target) = self.next.take() else {
+            return Ok(Turn::End);
+        };
+        loop {
+            let ask = Ask {
+                stage: self.stage,
+                bucket: self.bucket,
+                target: target.clone(),
+                may_shrink: self.limit / 2 >= SMALLEST_LIMIT,
+            };
+            let answer = match self.client.fetch(&ask).await? {
+                Fetched::Answer(answer) => answer,
+                Fetched::TooMuch(failure) if !ask.may_shrink => return Err(failure),
+                Fetched::TooMuch(_) => {
+                    self.limit /= 2;
+                    self.was_shrunk = true;
+                    target = with_parameter(&target, "limit", &self.limit.to_string());
+                    continue;
+                }
+            };
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            if answer.status != 200 {
+                return Ok(Turn::Refused { answer, is_first });
+            }
+            self.next = self.follow(&answer)?;
+            return Ok(Turn::Page(Page {
+                answer,
+                stage: self.stage,
+                what: self.what.clone(),
+                is_first,
+                is_last: self.next.is_none(),
+            }));
+        }
+    }
+
+    /// Where the listing goes on. Okta at times leaves `expand` out of its links; a parameter of the first request that
+    /// is missing is put back.
+    fn follow(&mut self, answer: &Answer) -> Result<Option<String>, Failure> {
+        let broken = |why: String| Failure {
+            request_id: answer.error().request_id,
+            ..Failure::protocol(
+                self.stage,
+                format!(
+                    "Reading {}, a page can't be followed by the next: {why}.",
+                    self.what
+                ),
+            )
+        };
+        let Some(url) = next_url(&answer.headers).map_err(broken)? else {
+            return Ok(None);
+        };
+        let mut target = target_within(&url, &self.client.settings.domain)
+            .map_err(|why| broken(format!("the link to it is `{}`: {why}", shown(&url))))?;
+        if let Some(expand) = self.expand.filter(|_| parameter(&target, "expand").is_none()) {
+            target = with_parameter(&target, "expand", expand);
+        }
+        if parameter(&target, "limit").is_none() {
+            target = with_parameter(&target, "limit", &self.limit.to_string());
+        }
+        if !self.followed.insert(target.clone()) {
+            return Err(broken(format!("the link `{}` was followed before", shown(&url))));
+        }
+        Ok(Some(target))
+    }
+
+    /// Works on each page while the next is under way.
+    pub async fn for_each_page(
+        &mut self,
+        mut work: impl AsyncFnMut(Page) -> Result<(), Failure>,
+    ) -> Result<End, Failure> {
+        let mut turn = self.next_page().await?;
+        loop {
+            match turn {
+                Turn::End => return Ok(End::Complete),
+                Turn::Refused { answer, is_first } => return Ok(End::Refused { answer, is_first }),
+                Turn::Page(page) => (turn, ()) = try_join(self.next_page(), work(page)).await?,
+            }
+        }
+    }
+}
+
+impl Page {
+    /// The rows of the page: a JSON array of this shape.
+    pub fn rows<'a, T: Deserialize<'a>>(&'a self) -> Result<Vec<T>, Failure> {
+        self.answer.json(self.stage, &self.what)
+    }
+
+    /// When the page was given, by Okta's clock, in Unix milliseconds.
+    pub fn read_at_ms(&self) -> u64 {
+        u64::try_from(self.answer.date_ms).unwrap_or(0)
+    }
+}

@@ -95,8 +95,8 @@ impl Access<'_> {
                 }
                 *thumbprint = Some(proof.thumbprint);
                 let needs_nonce = crate::state::read(&state.settings).resource_nonce;
-                let is_present = |nonce: &String| *nonce == lock(&state.nonces).present();
-                if needs_nonce && !proof.nonce.as_ref().is_some_and(is_present) {
+                let is_good = |nonce: &String| lock(&state.nonces).is_good(nonce);
+                if needs_nonce && !proof.nonce.as_ref().is_some_and(is_good) {
                     return Err(self.ask_nonce(state, 401));
                 }
             }

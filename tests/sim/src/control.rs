@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::change::{self, Change};
+use crate::change::Change;
+use crate::changing;
 use crate::expected;
 use crate::faults::Fault;
 use crate::ids::Dice;
@@ -189,14 +190,14 @@ fn tell(
             let ids: Result<Vec<_>, _> = changes
                 .all()
                 .iter()
-                .map(|change| change::apply(state, change))
+                .map(|change| changing::apply(state, change))
                 .collect();
             let ids = ids.map_err(|error| error.to_string())?;
             Ok(Told::Json(json!({ "ids": ids })))
         }
         ("POST", ["mutate"]) => {
             let Mutation { seed, steps } = parsed(body)?;
-            shown(change::mutate(state, &mut Dice::new(seed), steps))
+            shown(changing::mutate(state, &mut Dice::new(seed), steps))
         }
         ("GET", ["expected"]) => Ok(Told::Lines(expected::lines(&read(&state.org), &state.settings()))),
         ("GET", ["requests"]) => shown(lock(&state.log).requests()),

@@ -168,13 +168,21 @@ impl Visit<'_> {
                     accepts_gzip: self.accepts_gzip() && !mangle::needs_rows(&faults),
                 };
                 match checked {
-                    Ok(()) => request.answer(self.state),
+                    Ok(()) => self.with_nonce(request.answer(self.state)),
                     Err(refused) => refused,
                 }
             }
         };
         let answer = mangle::spoil(answer, &faults, &self.state.domain);
         self.finish_with(taken, answer, None, faults)
+    }
+
+    /// Tells the nonce to use from now on (RFC 9449 section 8.2), where resource requests need one.
+    fn with_nonce(&self, answer: Answer) -> Answer {
+        if !read(&self.state.settings).resource_nonce {
+            return answer;
+        }
+        answer.with("dpop-nonce", &lock(&self.state.nonces).present())
     }
 
     /// What the faults answer without asking the endpoint.

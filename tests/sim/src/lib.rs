@@ -23,6 +23,7 @@
 mod access;
 mod answer;
 mod change;
+mod changing;
 mod clock;
 mod control;
 mod dpop;

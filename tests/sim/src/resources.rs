@@ -295,11 +295,14 @@ impl Request {
             ),
             moved: self.moved,
         };
-        let is_plain = ["search", "filter", "q"]
-            .iter()
-            .all(|name| self.value(name).is_none());
+        // Only pages that the org alone decides are kept: settings may change while one is made.
+        let is_big = matches!(
+            self.endpoint,
+            Endpoint::AppUsers | Endpoint::AppGroups | Endpoint::Members
+        );
+        let is_kept = is_big && is_shown && self.accepts_gzip;
         let key = format!("{} {cut:?}", self.path);
-        let kept = if is_plain && self.accepts_gzip {
+        let kept = if is_kept {
             lock(&state.pages).get(&key).cloned()
         } else {
             None
@@ -312,7 +315,7 @@ impl Request {
             (answer, cursor)
         } else {
             let page = listing.page(org, &state.base(), &settings.org_id, &cut)?;
-            if is_plain && self.accepts_gzip {
+            if is_kept {
                 let body = crate::gzip::compressed(page.body.as_bytes());
                 lock(&state.pages).insert(key, (body.clone(), page.cursor.clone()));
                 (

@@ -273,9 +273,11 @@ pub(crate) fn app(out: &mut String, base: &str, org_id: &str, app: &App) {
         );
         out.push_str(",\"token_endpoint_auth_method\":\"private_key_jwt\",\"pkce_required\":false}");
     }
-    out.push_str(
-        "},\"settings\":{\"app\":{},\"notifications\":{\"vpn\":{\"network\":{\"connection\":\"DISABLED\"},",
-    );
+    out.push_str("},\"settings\":{\"app\":{");
+    if app.sign_on_mode == "BOOKMARK" {
+        out.push_str("\"requestIntegration\":false,\"url\":\"https://wiki.acme.example/\"");
+    }
+    out.push_str("},\"notifications\":{\"vpn\":{\"network\":{\"connection\":\"DISABLED\"},");
     out.push_str(
         "\"message\":null,\"helpUrl\":null}},\"manualProvisioning\":false,\"implicitAssignment\":false,",
     );

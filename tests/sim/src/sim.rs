@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::change::{self, Change, ChangeError};
+use crate::change::{Change, ChangeError};
 use crate::clock::Clock;
 use crate::dpop::{Nonces, Seen};
 use crate::faults::{Fault, Faults, SetFault};
@@ -23,7 +23,7 @@ use crate::pages::{Cut, Listing};
 use crate::seen::{Counters, Log, RequestSeen};
 use crate::settings::{Dpop, ResourceSet, Settings};
 use crate::state::{State, lock, read, write};
-use crate::{control, expected, gzip, server, tls};
+use crate::{changing, control, expected, gzip, server, tls};
 
 /// How the org is made.
 #[derive(Debug, Clone)]
@@ -203,12 +203,12 @@ impl Sim {
 
     /// Changes the org; tells the id of what was made or changed. Errs when what the change names is not there.
     pub fn change(&self, change: &Change) -> Result<String, ChangeError> {
-        change::apply(&self.state, change)
+        changing::apply(&self.state, change)
     }
 
     /// Makes `steps` changes that the seed decides, and tells them.
     pub fn mutate(&self, seed: u64, steps: usize) -> Vec<Change> {
-        change::mutate(&self.state, &mut Dice::new(seed), steps)
+        changing::mutate(&self.state, &mut Dice::new(seed), steps)
     }
 
     /// Sets a fault, and tells its number.

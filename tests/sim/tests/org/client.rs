@@ -1,5 +1,4 @@
 //! A client of the simulated org: TLS that trusts its CA, assertions, proofs, one connection for each request.
-#![expect(clippy::unwrap_used, reason = "a test ends where its client fails")]
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

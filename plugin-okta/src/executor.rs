@@ -12,10 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::wasm::wasi::io::poll::{Pollable, poll};
 
-#[expect(clippy::struct_field_names, reason = "a task that is waited for is a task")]
 struct Waiting {
     pollable: Rc<Pollable>,
-    is_ready: Rc<Cell<bool>>,
+    is_done: Rc<Cell<bool>>,
     task: Waker,
 }
 
@@ -33,7 +32,7 @@ thread_local! {
 pub(crate) struct Ready {
     // Before `pollable`, so that nothing refers to it any more when it is dropped.
     key: Option<u64>,
-    is_ready: Rc<Cell<bool>>,
+    is_done: Rc<Cell<bool>>,
     pollable: Rc<Pollable>,
 }
 
@@ -41,7 +40,7 @@ pub(crate) struct Ready {
 pub(crate) fn ready(pollable: Pollable) -> Ready {
     Ready {
         key: None,
-        is_ready: Rc::new(Cell::new(false)),
+        is_done: Rc::new(Cell::new(false)),
         pollable: Rc::new(pollable),
     }
 }
@@ -50,7 +49,7 @@ impl Future for Ready {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_ready.get() {
+        if self.is_done.get() {
             return Poll::Ready(());
         }
         WAITERS.with_borrow_mut(|waiters| {
@@ -63,7 +62,7 @@ impl Future for Ready {
                 key,
                 Waiting {
                     pollable: Rc::clone(&self.pollable),
-                    is_ready: Rc::clone(&self.is_ready),
+                    is_done: Rc::clone(&self.is_done),
                     task: context.waker().clone(),
                 },
             );
@@ -126,7 +125,7 @@ fn wait_for_any() {
     for index in ready {
         let waiter = WAITERS.with_borrow_mut(|waiters| waiters.by_key.remove(&keys[index as usize]));
         if let Some(waiter) = waiter {
-            waiter.is_ready.set(true);
+            waiter.is_done.set(true);
             waiter.task.wake();
         }
     }

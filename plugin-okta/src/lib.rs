@@ -40,9 +40,7 @@ pub mod verify;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
-mod sync_tests;
-#[cfg(test)]
-mod verify_tests;
+mod tests;
 
 #[cfg(target_family = "wasm")]
 mod executor;

@@ -27,9 +27,9 @@ const TOKEN_PATH: &str = "/oauth2/v1/token";
 /// How long an assertion is good; Okta takes an hour at most.
 const ASSERTION_SECONDS: i64 = 300;
 /// A token is renewed this long before its end, or a quarter of its life before where that is less.
-const RENEW_BEFORE: Duration = Duration::from_secs(120);
+const RENEW_BEFORE: Duration = Duration::from_mins(2);
 /// A token that Okta refuses is renewed at most this often (RUNS §6.1).
-const FORCED_RENEWAL_EVERY: Duration = Duration::from_secs(300);
+const FORCED_RENEWAL_EVERY: Duration = Duration::from_mins(5);
 /// An assertion whose time was off by more than this is signed once more in the time that the answer told.
 const CLOCK_TOLERANCE_SECONDS: u64 = 5;
 

@@ -20,7 +20,7 @@ use crate::retry::{Budget, Step, Tries};
 use crate::settings::Settings;
 
 /// A request that has taken this long is given up, however steadily its body drips.
-const REQUEST_LIMIT: Duration = Duration::from_secs(300);
+const REQUEST_LIMIT: Duration = Duration::from_mins(5);
 /// How often a wait looks up to see whether the run is to end.
 const LOOK_UP: Duration = Duration::from_secs(1);
 /// How long requests in flight may still take when the run is to end (RUNS §6.6).

@@ -1,7 +1,7 @@
 //! Okta's time: what its `Date` header says, carried on by the host's monotonic clock (RUNS §6.2).
 
 use std::cell::Cell;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::host::{Headers, Host};
 
@@ -18,10 +18,21 @@ struct Told {
     host_ahead_ms: i64,
 }
 
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 /// The time in an answer's `Date` header in Unix milliseconds (RFC 9110, section 6.6.1).
 pub fn date_ms(headers: &Headers) -> Option<i64> {
-    let date = httpdate::parse_http_date(headers.get("date")?).ok()?;
-    i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
+    // `Tue, 06 Jan 2026 09:19:34 GMT`: the day of the week adds nothing, and a wrong one does no harm.
+    let (_, date) = headers.get("date")?.trim().split_once(", ")?;
+    let mut words = date.split_ascii_whitespace();
+    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    if words.next() != Some("GMT") {
+        return None;
+    }
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    i64::try_from(parse_timestamp_ms(&format!("{year}-{month}-{day}T{time}Z"))?).ok()
 }
 
 impl OktaClock {
@@ -109,6 +120,21 @@ mod tests {
             parse_timestamp_ms("2026-01-06T09:19:34Z"),
             Some(1_767_691_174_000)
         );
+    }
+
+    #[test]
+    fn dates_of_http_are_read_whatever_their_weekday() {
+        let date = |text: &str| date_ms(&Headers(vec![("Date".to_owned(), text.to_owned())]));
+        assert_eq!(date("Tue, 06 Jan 2026 09:19:34 GMT"), Some(1_767_691_174_000));
+        assert_eq!(date("Mon, 06 Jan 2026 09:19:34 GMT"), Some(1_767_691_174_000));
+        for text in [
+            "",
+            "now",
+            "Tue, 06 Jan 2026 09:19:34 +0100",
+            "Tue, 06 Foo 2026 09:19:34 GMT",
+        ] {
+            assert_eq!(date(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -12,16 +12,17 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::wasm::wasi::io::poll::{Pollable, poll};
 
-struct Waiter {
+#[expect(clippy::struct_field_names, reason = "a task that is waited for is a task")]
+struct Waiting {
     pollable: Rc<Pollable>,
     is_ready: Rc<Cell<bool>>,
-    waker: Waker,
+    task: Waker,
 }
 
 #[derive(Default)]
 struct Waiters {
     next_key: u64,
-    by_key: BTreeMap<u64, Waiter>,
+    by_key: BTreeMap<u64, Waiting>,
 }
 
 thread_local! {
@@ -53,20 +54,17 @@ impl Future for Ready {
             return Poll::Ready(());
         }
         WAITERS.with_borrow_mut(|waiters| {
-            let key = match self.key {
-                Some(key) => key,
-                None => {
-                    waiters.next_key += 1;
-                    waiters.next_key
-                }
-            };
+            let key = self.key.unwrap_or_else(|| {
+                waiters.next_key += 1;
+                waiters.next_key
+            });
             self.key = Some(key);
             waiters.by_key.insert(
                 key,
-                Waiter {
+                Waiting {
                     pollable: Rc::clone(&self.pollable),
                     is_ready: Rc::clone(&self.is_ready),
-                    waker: context.waker().clone(),
+                    task: context.waker().clone(),
                 },
             );
         });
@@ -129,7 +127,7 @@ fn wait_for_any() {
         let waiter = WAITERS.with_borrow_mut(|waiters| waiters.by_key.remove(&keys[index as usize]));
         if let Some(waiter) = waiter {
             waiter.is_ready.set(true);
-            waiter.waker.wake();
+            waiter.task.wake();
         }
     }
 }

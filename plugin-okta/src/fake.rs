@@ -65,7 +65,7 @@ impl Reply {
         }
     }
 
-    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         if let Ok((_, headers)) = &mut self.result {
             headers.push((name.to_owned(), value.to_string()));
         }
@@ -288,7 +288,7 @@ impl Org {
             }),
             ["users"] if self.all_users_visible => Reply::json(200, &json!([{"id": "00uany"}])),
             ["groups"] if self.all_groups_visible => Reply::json(200, &json!([{"id": "00gany"}])),
-            ["users"] | ["groups"] => Reply::json(200, &json!([])),
+            ["users" | "groups"] => Reply::json(200, &json!([])),
             ["users", id] => {
                 let rows = self.app_users.values().flatten();
                 let mut users = rows.map(|row| &row["_embedded"]["user"]);
@@ -374,7 +374,7 @@ impl FakeHost {
             org: RefCell::new(org),
             now: Cell::new(Duration::from_secs(7)),
             ahead_seconds: 0,
-            ends_at: Cell::new(Duration::from_secs(6 * 3600)),
+            ends_at: Cell::new(Duration::from_hours(6)),
             cancel_after_requests: Cell::new(None),
             sleepers: RefCell::default(),
             counter: Cell::new(0),

@@ -46,9 +46,8 @@ pub async fn check<H: Host>(client: &Client<'_, H>, expected: Option<&str>) -> R
             "If that is meant, confirm it with `idsync directory verify`; nothing is synced before. If not, correct \
              `okta_domain`.",
         )),
-        (Ok(_), _) => Ok(()),
-        (Err(failure), Some(_)) => Err(failure),
         (Err(failure), None) if matches!(failure.kind, ErrorKind::Protocol | ErrorKind::Forbidden) => Ok(()),
-        (Err(failure), None) => Err(failure),
+        (Ok(_), _) => Ok(()),
+        (Err(failure), _) => Err(failure),
     }
 }

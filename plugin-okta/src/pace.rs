@@ -11,9 +11,9 @@ use crate::notify::Notify;
 /// Never more requests at once to one org.
 pub const MAX_CONCURRENT: u32 = 16;
 /// What a reset is taken as that lies in the past or hours ahead (RUNS §6.2): Okta's windows last a minute.
-const USUAL_WINDOW: Duration = Duration::from_secs(60);
+const USUAL_WINDOW: Duration = Duration::from_mins(1);
 /// A reset further ahead than this is not believed.
-const LONGEST_WINDOW: Duration = Duration::from_secs(3600);
+const LONGEST_WINDOW: Duration = Duration::from_hours(1);
 /// Answers are slow when they take this much longer than the quickest of their bucket, and this many times as long.
 const SLOW_BY: Duration = Duration::from_secs(1);
 const SLOW_TIMES: u32 = 3;
@@ -331,8 +331,9 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the answer ends the request")]
     fn answer(pace: &Rc<Pace>, permit: Permit, status: u16, headers: &Headers, now: Duration) {
-        let okta = OKTA + i64::try_from((now - NOW).as_secs()).unwrap();
+        let okta = OKTA + i64::try_from(now.saturating_sub(NOW).as_secs()).unwrap();
         pace.learn(
             permit.bucket,
             status,
@@ -361,7 +362,7 @@ mod tests {
             let permit = go(&pace, Bucket::Groups, NOW);
             answer(&pace, permit, 200, &headers(20, 20 - sent, OKTA + 60), NOW);
         }
-        let end = NOW + Duration::from_secs(60);
+        let end = NOW + Duration::from_mins(1);
         assert_eq!(pace.turn(Bucket::Groups, NOW), Turn::NotBefore(end));
         let _next_window = go(&pace, Bucket::Groups, end);
     }
@@ -382,7 +383,7 @@ mod tests {
         for reset in [OKTA - 5, OKTA + 7200] {
             assert_eq!(
                 Pace::reset_after(&headers(100, 0, reset), OKTA),
-                Some(Duration::from_secs(60))
+                Some(Duration::from_mins(1))
             );
         }
         assert_eq!(

@@ -175,6 +175,9 @@ fn read_headers(headers: &Headers, url: &str, category: &mut Category) -> Result
         category.rate_limits += 1;
     }
     if let Some(next) = next_url(headers)? {
+        // The address of the request was made anonymous in some, and that of the page itself was not.
+        let own = headers.all("link").find(|link| link.contains("rel=\"self\""));
+        let url = own.map_or(url, |link| link.trim_start_matches('<'));
         let host = url
             .trim_start_matches("https://")
             .split('/')

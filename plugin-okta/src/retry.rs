@@ -16,7 +16,7 @@ const MOST_RETRIES: u32 = 5;
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// A 429 that does not say when the window ends: at most this first, then three times as much each time.
 const FIRST_LIMIT_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// A challenge for a nonce is answered this often in a row (RUNS §9.2).
 const MOST_CHALLENGES: u32 = 3;
 /// A proof that is refused is made anew this often in a row.
@@ -118,7 +118,7 @@ impl Tries {
                 return self.answer_challenge(client, &answer, &error);
             }
             if error.is("invalid_dpop_proof") {
-                return self.prove_again(client, answer, &error).await;
+                return self.prove_again(client, &answer, &error).await;
             }
         }
         self.challenges = 0;
@@ -130,7 +130,7 @@ impl Tries {
             429 => self.wait_for_limit(client, bucket, &answer, &error).await,
             408 | 500..=599 => {
                 let failure = self.unavailable(
-                    format!("Okta answered {}{}", answer.status, error.quoted()),
+                    &format!("Okta answered {}{}", answer.status, error.quoted()),
                     &error,
                 );
                 self.too_heavy += u32::from(matches!(answer.status, 500 | 504));
@@ -153,7 +153,7 @@ impl Tries {
         match error {
             TransportError::Broken(what) => {
                 client.check_end(self.stage)?;
-                let failure = self.unavailable(format!("Asking {domain}, {what}"), &OktaError::default());
+                let failure = self.unavailable(&format!("Asking {domain}, {what}"), &OktaError::default());
                 self.back_off(client, failure).await
             }
             TransportError::TooLarge(what) => {
@@ -194,7 +194,7 @@ impl Tries {
             "Asking {}, the answer ended in the middle",
             client.settings.domain
         );
-        let failure = self.unavailable(what, &answer.error());
+        let failure = self.unavailable(&what, &answer.error());
         self.back_off(client, failure).await
     }
 
@@ -249,7 +249,7 @@ impl Tries {
     async fn prove_again<H: Host>(
         &mut self,
         client: &Client<'_, H>,
-        answer: Answer,
+        answer: &Answer,
         error: &OktaError,
     ) -> Result<Step, Failure> {
         self.proofs += 1;
@@ -306,7 +306,7 @@ impl Tries {
         Ok(Step::Again)
     }
 
-    fn unavailable(&self, what: String, error: &OktaError) -> Failure {
+    fn unavailable(&self, what: &str, error: &OktaError) -> Failure {
         Failure {
             provider_code: error.code.clone(),
             request_id: error.request_id.clone(),

@@ -25,10 +25,16 @@ pub fn is_active(status: &str) -> bool {
     ACTIVE_STATUSES.contains(&status)
 }
 
-/// A user's row, or none when it has no address. `id` is the id in the listing.
+/// A user's row, or none when it has no address, which only a user whom readers don't see can do without. `id` is the
+/// id in the listing.
 pub fn user(id: &str, user: &User<'_>) -> Option<host::User> {
     let profile = &user.profile.0;
-    let email = profile.email.trimmed()?.to_lowercase();
+    let status = user.status.trimmed().unwrap_or_default();
+    let email = match profile.email.trimmed() {
+        Some(email) => email.to_lowercase(),
+        None if is_active(status) => return None,
+        None => String::new(),
+    };
     let login = profile.login.trimmed();
     let (given, family) = (profile.first_name.trimmed(), profile.last_name.trimmed());
     let full_name = match (given, family) {
@@ -41,7 +47,6 @@ pub fn user(id: &str, user: &User<'_>) -> Option<host::User> {
         .map(str::to_owned)
         .or(full_name)
         .or_else(|| login.map(str::to_owned));
-    let status = user.status.trimmed().unwrap_or_default();
     Some(host::User {
         external_id: id.to_owned(),
         username: bounded(login.map_or_else(|| email.clone(), str::to_lowercase)),
@@ -145,6 +150,10 @@ mod tests {
     fn runs_1_8_a_user_without_an_email_has_no_row() {
         assert_eq!(row(r#"{"login":"ada"}"#, "ACTIVE"), None);
         assert_eq!(row(r#"{"email":"  "}"#, "ACTIVE"), None);
+        assert!(
+            !row(r#"{"login":"ada"}"#, "SUSPENDED").unwrap().active,
+            "nobody sees it"
+        );
     }
 
     #[test]

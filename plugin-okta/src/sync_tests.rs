@@ -239,8 +239,8 @@ fn runs_1_5_an_app_that_is_no_longer_listed_is_asked_for() {
     assert_eq!(host.org.borrow().asked_for("/api/v1/apps/0oaapp2"), 2 + 2 + 1);
 
     // Until it has been gone for as long as rows are kept.
-    host.now.set(host.now.get() + Duration::from_secs(31 * 86_400));
-    host.ends_at.set(host.now.get() + Duration::from_secs(3600));
+    host.now.set(host.now.get() + Duration::from_hours(31 * 24));
+    host.ends_at.set(host.now.get() + Duration::from_hours(1));
     run(&host).unwrap();
     run(&host).unwrap();
     assert_eq!(host.org.borrow().asked_for("/api/v1/apps/0oaapp2"), 2 + 2 + 1 + 1);
@@ -412,7 +412,7 @@ fn runs_6_1_failing_answers_and_connections_are_ridden_out() {
         Reply::new(200, "[{\"id\":\"00u1\",\"_embe")
     });
     rides_out("0oaapp1/users", 1, || {
-        Reply::new(200, "[]").after(Duration::from_secs(86_400))
+        Reply::new(200, "[]").after(Duration::from_hours(24))
     });
 }
 
@@ -461,7 +461,7 @@ fn a_429_is_waited_out_by_okta_s_clock() {
 fn a_429_without_headers_is_ridden_out_too() {
     let (host, summary) = rides_out("0oaapp1/users", 3, || Reply::error(429, "E0000047"));
     assert_eq!(summary.retries, 3);
-    assert!(host.now.get() < Duration::from_secs(60));
+    assert!(host.now.get() < Duration::from_mins(1));
 }
 
 #[test]
@@ -700,10 +700,10 @@ fn cancelling_ends_the_run_with_a_checkpoint_and_no_further_request() {
 fn the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
     let mut org = Org::new(50, 3);
     org.fault("0oaapp1/users?after=4", 1, || {
-        Reply::new(200, "[]").after(Duration::from_secs(3600))
+        Reply::new(200, "[]").after(Duration::from_hours(1))
     });
     let host = FakeHost::new(org);
-    host.ends_at.set(Duration::from_secs(60));
+    host.ends_at.set(Duration::from_mins(1));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Deadline);
     assert!(!host.checkpoints.borrow().is_empty());

@@ -1,6 +1,6 @@
 //! Binds the logic to the contract: the component's exports.
 
-#[expect(clippy::all, clippy::pedantic, reason = "generated from wit/")]
+#[allow(clippy::all, clippy::pedantic, reason = "generated from wit/")]
 mod bindings {
     wit_bindgen::generate!({
         path: "../wit",

@@ -171,7 +171,7 @@ pub struct GroupRead {
     /// The version that was read before its members were; `None` where the provider has none, or the members were
     /// never read.
     pub version: Option<MembersVersion>,
-    /// When its members were read, by the provider's clock.
+    /// When its members were read, by the provider's clock. Kept beside a version that is a time.
     pub read_at: Option<UnixMillis>,
     /// Whether its stored list names anyone.
     pub has_members: bool,

@@ -20,7 +20,7 @@ pub(super) fn apply(
     now: UnixMillis,
 ) -> Result<Applied, StoreError> {
     let mut connection = open_for_apply(store)?;
-    attach(&connection, run_file, 16_384)?;
+    attach(&connection, run_file, 8_192)?;
     let applied = {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let applied = write(&transaction, plan, facts, now)?;

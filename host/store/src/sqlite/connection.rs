@@ -65,7 +65,7 @@ pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "secure_delete", "fast")?;
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "cache_size", -24_576)?;
     Ok(connection)
 }
 
@@ -73,7 +73,7 @@ pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_run_file(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "synchronous", "off")?;
-    connection.pragma_update(None, "cache_size", -24_576)?;
+    connection.pragma_update(None, "cache_size", -12_288)?;
     Ok(connection)
 }
 

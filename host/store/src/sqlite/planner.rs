@@ -45,7 +45,7 @@ pub(super) fn make(
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<Plan, StoreError> {
     let mut connection = open_run_file(run_file)?;
-    attach(&connection, store, 16_384)?;
+    attach(&connection, store, 8_192)?;
     let transaction = connection.transaction()?;
     // From here on the store is seen as of one moment.
     let scope = scope::run(&transaction, tenant, run)?;

@@ -1,1 +1,235 @@
-//! (tests)
+//! Directories: found, changed, removed.
+
+use std::time::Duration;
+
+use idsync_model::{DirectoryId, DirectoryState, DisabledReason, Mode, Outcome, RunId, Settings, Trigger};
+
+use super::org::{Org, Seen, house};
+use crate::{NewDirectory, RunFacts, StoreError, Verified};
+
+#[tokio::test]
+async fn a_directory_is_found_by_its_id_or_its_name_and_a_name_is_taken_once() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    assert_eq!(acme.state, DirectoryState::Draft);
+    assert!(acme.full_run_due);
+
+    assert_eq!(house.store.directory(&house.tenant, "acme").await.unwrap(), acme);
+    assert_eq!(
+        house
+            .store
+            .directory(&house.tenant, acme.id.as_str())
+            .await
+            .unwrap(),
+        acme
+    );
+    let again = NewDirectory {
+        id: DirectoryId::generate(),
+        provider: "okta".to_owned(),
+        name: "acme".to_owned(),
+        settings: Settings::default(),
+        secrets: Vec::new(),
+        key: None,
+        created_at: house.clock_now(),
+    };
+    let taken = house.store.add_directory(&house.tenant, again).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken { name }) if name == "acme"));
+}
+
+#[tokio::test]
+async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_one_is_applied() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let org = Org::default().user("ann");
+    let is_due = async || {
+        house
+            .store
+            .directory(&house.tenant, "acme")
+            .await
+            .unwrap()
+            .full_run_due
+    };
+    let verified = |fingerprint: &str, version: &str| Verified {
+        settings: Settings::default(),
+        fingerprint: fingerprint.to_owned(),
+        plugin_version: version.to_owned(),
+        org_id: Some("00o1".to_owned()),
+        at: house.clock_now(),
+    };
+    house.sync(&acme, &org).await;
+    assert!(!is_due().await);
+
+    house
+        .store
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"))
+        .await
+        .unwrap();
+    assert!(is_due().await);
+    let plan = house.plan(&acme, &org, Mode::Incremental).await.unwrap();
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    assert!(is_due().await, "an incremental run is not enough");
+    house.sync(&acme, &org).await;
+    house
+        .store
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"))
+        .await
+        .unwrap();
+    assert!(!is_due().await, "the same was verified again");
+    house
+        .store
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.1.0"))
+        .await
+        .unwrap();
+    assert!(is_due().await);
+    house.sync(&acme, &org).await;
+    house.hold(&acme, &org).await;
+    assert!(is_due().await);
+}
+
+#[tokio::test]
+async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (_, basis, staging) = house.begin(&acme, Mode::Full).await;
+
+    house
+        .store
+        .set_settings(&house.tenant, &acme.id, Settings::default(), Vec::new())
+        .await
+        .unwrap();
+    let plan = house
+        .store
+        .make_plan(&house.tenant, staging, basis)
+        .await
+        .unwrap();
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+
+    assert!(
+        house
+            .store
+            .directory(&house.tenant, "acme")
+            .await
+            .unwrap()
+            .full_run_due
+    );
+}
+
+#[tokio::test]
+async fn runs_3_4_a_disabled_directory_is_written_by_no_run_in_progress() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let plan = house
+        .plan(&acme, &Org::default().user("ann"), Mode::Full)
+        .await
+        .unwrap();
+
+    let disabled = house
+        .store
+        .set_state(
+            &house.tenant,
+            &acme.id,
+            DirectoryState::Disabled,
+            Some(DisabledReason::Person),
+        )
+        .await
+        .unwrap();
+    assert_eq!(disabled.disabled_reason, Some(DisabledReason::Person));
+    let refused = house.store.apply(plan, RunFacts::default()).await;
+
+    assert!(matches!(refused, Err(StoreError::Stale { .. })), "{refused:?}");
+    assert_eq!(house.seen(&acme).await, Seen::default());
+}
+
+#[tokio::test]
+async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let org = Org::default()
+        .user("ann")
+        .user("bob")
+        .group("g", &["ann", "bob", "eve"]);
+    house.sync(&acme, &org).await;
+    let held = house.hold(&acme, &Org::default()).await;
+    let plan = house.plan(&acme, &org, Mode::Full).await.unwrap();
+    let in_progress = plan.run().clone();
+    let mut replayed = house.seen(&acme).await;
+    let before = house.changes(&house.tenant).len();
+
+    let run = RunId::generate();
+    let removed = house
+        .store
+        .remove_directory(&house.tenant, &acme.id, &run)
+        .await
+        .unwrap();
+
+    assert_eq!(removed.changes, 5);
+    assert_eq!(removed.run.trigger, Trigger::Removal);
+    assert_eq!(removed.run.outcome, Some(Outcome::Succeeded));
+    assert_eq!(removed.run.users.deleted, 2);
+    assert_eq!(removed.superseded.as_ref(), Some(&held));
+    let changes = house.changes(&house.tenant);
+    for change in &changes[before..] {
+        assert_eq!(change.run, run.as_str());
+        assert!(
+            change.kind.is_none() || change.reason.as_deref() == Some("removed"),
+            "{change:?}"
+        );
+        replayed.take(change);
+    }
+    assert_eq!(replayed, Seen::default());
+    assert_eq!(changes.last().unwrap().seq, 6 + i64::try_from(before).unwrap());
+
+    let gone = house.store.directory(&house.tenant, "acme").await;
+    assert!(matches!(gone, Err(StoreError::UnknownDirectory { .. })));
+    let refused = house.store.apply(plan, RunFacts::default()).await;
+    assert!(matches!(refused, Err(StoreError::RunEnded { .. })), "{refused:?}");
+    let outcome = async |run| house.store.run(&house.tenant, run).await.unwrap().outcome;
+    assert_eq!(outcome(&held).await, Some(Outcome::Superseded));
+    assert_eq!(outcome(&in_progress).await, Some(Outcome::Failed));
+    for folder in ["staging", "held"] {
+        assert_eq!(
+            house.path().join(folder).read_dir().unwrap().count(),
+            0,
+            "{folder}"
+        );
+    }
+    let sealed = b"sealed-private-half";
+    for file in house.path().read_dir().unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(
+                !bytes.windows(sealed.len()).any(|part| part == sealed),
+                "{}",
+                path.display()
+            );
+        }
+    }
+
+    let again = house.directory("acme").await;
+    assert_ne!(again.id, acme.id);
+    assert_eq!(house.seen(&again).await, Seen::default());
+}
+
+#[tokio::test]
+async fn runs_2_4_the_time_of_the_last_full_read_is_its_start() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let start = house.clock_now();
+    let plan = house
+        .plan(&acme, &Org::default().user("ann"), Mode::Full)
+        .await
+        .unwrap();
+    house.later(Duration::from_secs(60));
+    let applied = house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.later(Duration::from_secs(60));
+    let plan = house
+        .plan(&acme, &Org::default().user("ann"), Mode::Incremental)
+        .await
+        .unwrap();
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert_eq!(now.last_full_at, Some(start));
+    assert_eq!(applied.run.report().unwrap().duration_ms, 60_000);
+}

@@ -55,7 +55,29 @@ pub(super) fn id(text: &str) -> ExternalId {
     ExternalId::new(text).unwrap()
 }
 
+/// The same store, opened anew as another process would.
+pub(super) fn reopened(house: House) -> House {
+    let House {
+        folder,
+        clock,
+        store,
+        tenant,
+    } = house;
+    drop(store);
+    let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
+    House {
+        folder,
+        clock,
+        store,
+        tenant,
+    }
+}
+
 impl House {
+    pub(super) fn clock_now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     pub(super) fn later(&self, duration: Duration) {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap();
         self.clock.0.fetch_add(milliseconds, Ordering::SeqCst);

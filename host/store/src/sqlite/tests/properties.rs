@@ -197,7 +197,7 @@ async fn check(states: Vec<State>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn runs_2_5_the_store_ends_in_what_was_read_and_runs_8_5_the_changes_replay_to_it(states in states()) {

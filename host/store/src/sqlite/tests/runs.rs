@@ -1,1 +1,182 @@
-//! (tests)
+//! Runs: their end, whatever it is, and what is kept of them.
+
+use idsync_model::{Entity, ErrorKind, Failure, Mode, Operation, Outcome};
+
+use super::org::{Org, Seen, house};
+use crate::{RunEnd, RunFacts, StoreError};
+
+fn failure(kind: ErrorKind) -> RunEnd {
+    RunEnd::Failed(Failure::new(
+        kind,
+        "groups",
+        "groups were asked for, and refused",
+        "look at the role",
+    ))
+}
+
+#[tokio::test]
+async fn runs_1_1_a_run_that_failed_changes_nothing_and_keeps_its_reason_and_its_skips() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let org = Org::default().user("ann");
+    house.sync(&acme, &org).await;
+    let (run, _, staging) = house.begin(&acme, Mode::Full).await;
+    Org::default().user("bob").put(&*staging, house.clock_now()).await;
+    staging
+        .skip(Entity::User, "eve".to_owned(), "no e-mail".to_owned())
+        .await
+        .unwrap();
+
+    let facts = RunFacts {
+        requests: 7,
+        notes: vec!["a remark".to_owned()],
+    };
+    let ended = house
+        .store
+        .end_run(&house.tenant, &run, failure(ErrorKind::Forbidden), facts)
+        .await
+        .unwrap();
+
+    assert_eq!(ended.outcome, Some(Outcome::Failed));
+    let report = ended.report().unwrap();
+    assert_eq!(report.error.unwrap().kind, ErrorKind::Forbidden);
+    assert_eq!(
+        (report.requests, report.notes.as_slice()),
+        (7, ["a remark".to_owned()].as_slice())
+    );
+    assert_eq!(report.users.skipped, 1);
+    assert_eq!(
+        house.store.skips(&house.tenant, &run).await.unwrap()[0].external_id,
+        "eve"
+    );
+    assert_eq!(house.seen(&acme).await, org.seen());
+    assert_eq!(house.path().join("staging").read_dir().unwrap().count(), 0);
+    assert!(
+        staging.put_users(Vec::new()).await.is_err(),
+        "its staging is closed"
+    );
+    let again = house
+        .store
+        .end_run(&house.tenant, &run, failure(ErrorKind::Host), RunFacts::default())
+        .await;
+    assert!(
+        matches!(again, Err(StoreError::RunEnded { .. })),
+        "a run ends once"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_was_cancelled_is_called_so() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (run, _, _) = house.begin(&acme, Mode::Full).await;
+    let ended = house
+        .store
+        .end_run(
+            &house.tenant,
+            &run,
+            failure(ErrorKind::Cancelled),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_its_counts_and_changes_nothing() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let plan = house
+        .plan(&acme, &Org::default().user("ann"), Mode::Full)
+        .await
+        .unwrap();
+    let rows = house
+        .store
+        .planned_rows(&house.tenant, plan.run(), Entity::User, Operation::Create, 10)
+        .await
+        .unwrap();
+    assert_eq!(rows[0].label.as_deref(), Some("ann@example.com"));
+
+    let end = RunEnd::Planned(Box::new(*plan.summary()));
+    let ended = house
+        .store
+        .end_run(&house.tenant, plan.run(), end, RunFacts::default())
+        .await
+        .unwrap();
+
+    assert_eq!(ended.outcome, Some(Outcome::Succeeded));
+    assert_eq!(ended.users.created, 1);
+    assert_eq!(house.seen(&acme).await, Seen::default());
+    assert!(
+        house
+            .store
+            .directory(&house.tenant, "acme")
+            .await
+            .unwrap()
+            .full_run_due
+    );
+}
+
+#[tokio::test]
+async fn the_next_run_ends_one_whose_process_died_and_drops_its_staging() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (dead, _, staging) = house.begin(&acme, Mode::Full).await;
+    Org::default().user("ann").put(&*staging, house.clock_now()).await;
+    assert_eq!(house.store.run(&house.tenant, &dead).await.unwrap().outcome, None);
+    drop(staging);
+    let house = super::org::reopened(house);
+    assert!(house.path().join("staging").join(format!("{dead}.db")).exists());
+
+    let (next, _, _) = house.begin(&acme, Mode::Full).await;
+
+    let ended = house.store.run(&house.tenant, &dead).await.unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Failed));
+    assert_eq!(ended.error.unwrap().stage, "interrupted");
+    let left: Vec<_> = house
+        .path()
+        .join("staging")
+        .read_dir()
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        left.iter().all(|name| name.starts_with(next.as_str())),
+        "{left:?}"
+    );
+    let runs = house.store.runs(&house.tenant, Some(&acme.id), 10).await.unwrap();
+    assert_eq!(
+        runs.iter().map(|run| &run.run).collect::<Vec<_>>(),
+        [&next, &dead]
+    );
+    let newest = house
+        .store
+        .directory(&house.tenant, "acme")
+        .await
+        .unwrap()
+        .last_run
+        .unwrap();
+    assert_eq!(newest.run, next);
+}
+
+#[tokio::test]
+async fn runs_1_8_at_most_a_thousand_skips_of_a_kind_are_kept_and_all_are_counted() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let mut org = Org::default();
+    for number in 0..1_005 {
+        org.skipped
+            .push((Entity::User, format!("u{number}"), "no e-mail".to_owned()));
+        org.skipped
+            .push((Entity::User, format!("u{number}"), "no e-mail".to_owned()));
+    }
+    org.skipped
+        .push((Entity::Group, "g".to_owned(), "no name".to_owned()));
+
+    let run = house.sync(&acme, &org).await.run;
+
+    assert_eq!((run.users.skipped, run.groups.skipped), (1_005, 1));
+    let skips = house.store.skips(&house.tenant, &run.run).await.unwrap();
+    assert_eq!(skips.len(), 1_001);
+}

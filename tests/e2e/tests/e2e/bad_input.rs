@@ -177,7 +177,7 @@ fn a_file_that_is_no_component_is_refused() {
         let path = broken.display().to_string();
         let failure = host.failure(&["plugin", "inspect", &path]);
         assert!(failure.text().contains("broken.wasm"), "{failure:?}");
-        assert!(failure.text().contains("component"), "{failure:?}");
+        assert!(failure.text().contains("wasm32-wasip2"), "{failure:?}");
     }
 }
 

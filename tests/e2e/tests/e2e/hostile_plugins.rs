@@ -38,7 +38,7 @@ fn stopped(behaviour: &str, kind: &str, named: &str) {
 
 #[test]
 fn a_plugin_that_loops_is_stopped() {
-    stopped("spin", "plugin", "cpu");
+    stopped("spin", "plugin", "processor time");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_plugin_that_hoards_handles_is_stopped() {
 
 #[test]
 fn a_plugin_that_sends_too_much_over_the_boundary_is_stopped() {
-    stopped("big-call", "plugin", "mib");
+    stopped("big-call", "plugin", "over the boundary");
 }
 
 #[test]

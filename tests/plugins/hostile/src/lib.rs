@@ -38,6 +38,7 @@ impl Guest for Hostile {
             settings: vec![
                 spec("behaviour", "What it does wrong", "none", "[a-z-]+", true),
                 spec("host", "The host that it may reach", "localhost", ".*", false),
+                spec("only_in_sync", "Whether it behaves while it verifies", "yes", "yes", false),
             ],
             key: None,
             hosts: vec!["{host}".to_owned()],
@@ -62,7 +63,10 @@ impl Guest for Hostile {
     }
 
     fn verify(settings: Vec<Setting>) -> Verification {
-        let _ = behaviour::show(&settings);
+        let behaves = settings.iter().any(|setting| setting.name == "only_in_sync");
+        if !behaves {
+            let _ = behaviour::show(&settings);
+        }
         Verification {
             checks: vec![Check {
                 id: "behaviour".to_owned(),

@@ -42,6 +42,7 @@ pub struct LogBook {
     origin: LogOrigin,
     events: Arc<dyn EventSink>,
     clock: Arc<dyn Clock>,
+    line_limit: u64,
     state: Mutex<State>,
 }
 
@@ -54,12 +55,23 @@ struct State {
 }
 
 impl LogBook {
-    /// An empty book.
+    /// An empty book of [`LINE_LIMIT`] lines.
     pub fn new(origin: LogOrigin, events: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_line_limit(origin, events, clock, LINE_LIMIT)
+    }
+
+    /// An empty book of as many lines.
+    pub fn with_line_limit(
+        origin: LogOrigin,
+        events: Arc<dyn EventSink>,
+        clock: Arc<dyn Clock>,
+        line_limit: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             origin,
             events,
             clock,
+            line_limit,
             state: Mutex::default(),
         })
     }
@@ -96,10 +108,10 @@ impl LogBook {
     ) -> Result<(), CapabilityError> {
         {
             let mut state = self.state();
-            if state.lines == LINE_LIMIT {
+            if state.lines >= self.line_limit {
                 return Err(CapabilityError::Limit {
                     what: "log lines",
-                    limit: LINE_LIMIT,
+                    limit: self.line_limit,
                 });
             }
             state.lines += 1;

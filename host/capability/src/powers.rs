@@ -57,6 +57,13 @@ impl Granted {
             log: LogCtx::new(book),
         }
     }
+
+    /// Lets the call have as many resources open at once, in place of [`HANDLE_LIMIT`].
+    #[must_use]
+    pub fn with_handle_limit(mut self, limit: usize) -> Self {
+        self.table.set_max_capacity(limit);
+        self
+    }
 }
 
 /// A wasmtime store's state that lends what its call is granted.
@@ -135,4 +142,18 @@ pub fn add_all_to_linker<T: Powers>(linker: &mut Linker<T>) -> wasmtime::Result<
     staging::add_to_linker(linker)?;
     log::add_to_linker(linker)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+
+    use super::*;
+
+    #[test]
+    fn everything_is_linked_once() {
+        let mut linker = Linker::<Granted>::new(&Engine::default());
+        add_all_to_linker(&mut linker).unwrap();
+        assert!(add_all_to_linker(&mut linker).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 /// At most `limit` characters of `text` (the last is `…` where some were cut), without anything that a terminal acts
 /// on: control characters, line ends too, and marks that turn the direction of writing become U+FFFD.
-pub(crate) fn cleaned(text: &str, limit: usize) -> String {
+pub fn cleaned(text: &str, limit: usize) -> String {
     let text = text.trim_end_matches(['\r', '\n']);
     let is_cut = text.chars().nth(limit).is_some();
     let kept = if is_cut { limit.saturating_sub(1) } else { limit };

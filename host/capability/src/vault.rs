@@ -93,13 +93,13 @@ fn unread(source: SealedValuesError) -> CapabilityError {
 impl vault::Host for VaultCtx {
     async fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.call.permit("vault.secret")?;
-        let Some((values, sealer)) = &self.opened else {
+        let Some((values, directory)) = &self.opened else {
             return Ok(None);
         };
         let Some(sealed) = values.secret(&name).await.map_err(unread)? else {
             return Ok(None);
         };
-        let secret = sealer
+        let secret = directory
             .open(Purpose::Secret, &name, &sealed)
             .map_err(|error| unread(error.into()))?;
         let text = std::str::from_utf8(&secret).map_err(|error| unread(error.into()))?;
@@ -108,10 +108,10 @@ impl vault::Host for VaultCtx {
 
     async fn remember(&mut self, name: String, value: Vec<u8>) -> wasmtime::Result<()> {
         self.call.permit("vault.remember")?;
-        let Some((values, sealer)) = &self.opened else {
+        let Some((values, directory)) = &self.opened else {
             return Ok(());
         };
-        let sealed = (!value.is_empty()).then(|| sealer.seal(Purpose::Memory, &name, &value));
+        let sealed = (!value.is_empty()).then(|| directory.seal(Purpose::Memory, &name, &value));
         let kept = values
             .remember(&name, sealed, value.len() as u64, MEMORY_LIMIT_BYTES)
             .await;
@@ -132,13 +132,13 @@ impl vault::Host for VaultCtx {
 
     async fn recall(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.call.permit("vault.recall")?;
-        let Some((values, sealer)) = &self.opened else {
+        let Some((values, directory)) = &self.opened else {
             return Ok(None);
         };
         let Some(sealed) = values.remembered(&name).await.map_err(unread)? else {
             return Ok(None);
         };
-        let value = sealer
+        let value = directory
             .open(Purpose::Memory, &name, &sealed)
             .map_err(|error| unread(error.into()))?;
         Ok(Some(value.to_vec()))

@@ -59,7 +59,7 @@ impl Default for EgressLimits {
             header_bytes: 64 * 1024,
             body_bytes: 16 * 1024 * 1024,
             connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(60),
+            first_byte: Duration::from_mins(1),
             stall: Duration::from_secs(30),
         }
     }

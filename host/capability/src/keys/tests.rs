@@ -75,32 +75,32 @@ fn refusal(is_the_directorys: bool, claims: &Value) -> String {
 fn a_value_opens_for_its_own_directory_purpose_and_name_only() {
     let directory = DirectoryId::generate();
     let sealer = sealer_of(SOME_KEY, &directory);
-    let sealed = sealer.seal(Purpose::Secret, "token", b"s3cret");
-    assert_eq!(sealed.len(), b"s3cret".len() + DirectorySealer::OVERHEAD_BYTES);
-    assert!(!sealed.windows(6).any(|w| w == b"s3cret"));
+    let hidden = sealer.seal(Purpose::Secret, "token", b"s3cret");
+    assert_eq!(hidden.len(), b"s3cret".len() + DirectorySealer::OVERHEAD_BYTES);
+    assert!(!hidden.windows(6).any(|w| w == b"s3cret"));
     assert_eq!(
-        sealer.open(Purpose::Secret, "token", &sealed).unwrap().as_slice(),
+        sealer.open(Purpose::Secret, "token", &hidden).unwrap().as_slice(),
         b"s3cret"
     );
 
-    assert!(sealer.open(Purpose::Memory, "token", &sealed).is_err());
-    assert!(sealer.open(Purpose::Secret, "other", &sealed).is_err());
+    assert!(sealer.open(Purpose::Memory, "token", &hidden).is_err());
+    assert!(sealer.open(Purpose::Secret, "other", &hidden).is_err());
     let elsewhere = sealer_of(SOME_KEY, &DirectoryId::generate());
-    assert!(elsewhere.open(Purpose::Secret, "token", &sealed).is_err());
+    assert!(elsewhere.open(Purpose::Secret, "token", &hidden).is_err());
     let other_master = sealer_of(OTHER_KEY, &directory);
-    assert!(other_master.open(Purpose::Secret, "token", &sealed).is_err());
+    assert!(other_master.open(Purpose::Secret, "token", &hidden).is_err());
 }
 
 #[test]
 fn a_damaged_value_does_not_open() {
     let sealer = some_sealer();
-    let sealed = sealer.seal(Purpose::Memory, "n", b"value");
-    for at in 0..sealed.len() {
-        let mut damaged = sealed.clone();
+    let hidden = sealer.seal(Purpose::Memory, "n", b"value");
+    for at in 0..hidden.len() {
+        let mut damaged = hidden.clone();
         damaged[at] ^= 1;
         assert!(sealer.open(Purpose::Memory, "n", &damaged).is_err(), "byte {at}");
     }
-    assert!(sealer.open(Purpose::Memory, "n", &sealed[..20]).is_err());
+    assert!(sealer.open(Purpose::Memory, "n", &hidden[..20]).is_err());
     assert!(sealer.open(Purpose::Memory, "n", &[]).is_err());
 }
 

@@ -135,15 +135,15 @@ impl LogBook {
         let stage = cleaned(stage, NAME_LIMIT);
         let now = self.clock.monotonic();
         {
-            let mut state = self.state();
-            let is_soon = state
+            let mut last = self.state();
+            let is_soon = last
                 .progress_at
-                .is_some_and(|last| now.saturating_sub(last) < PROGRESS_INTERVAL);
-            if is_soon && state.stage == stage && total != Some(done) {
+                .is_some_and(|at| now.saturating_sub(at) < PROGRESS_INTERVAL);
+            if is_soon && last.stage == stage && total != Some(done) {
                 return;
             }
-            state.progress_at = Some(now);
-            state.stage.clone_from(&stage);
+            last.progress_at = Some(now);
+            last.stage.clone_from(&stage);
         }
         self.events.emit(RunEvent::Progress { stage, done, total });
     }

@@ -143,3 +143,17 @@ pub fn add_all_to_linker<T: Powers>(linker: &mut Linker<T>) -> wasmtime::Result<
     log::add_to_linker(linker)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+
+    use super::*;
+
+    #[test]
+    fn everything_is_linked_once() {
+        let mut linker = Linker::<Granted>::new(&Engine::default());
+        add_all_to_linker(&mut linker).unwrap();
+        assert!(add_all_to_linker(&mut linker).is_err());
+    }
+}

@@ -218,3 +218,181 @@ fn group(group: wit::Group) -> Result<Group, CapabilityError> {
         }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use idsync_model::{ErrorKind, StagingError, StoredCounts};
+
+    use super::wit::Host;
+    use super::*;
+
+    /// Notes what it was asked.
+    #[derive(Default)]
+    struct Noted {
+        calls: Mutex<Vec<String>>,
+        is_full: bool,
+    }
+
+    impl Noted {
+        fn note(&self, call: String) -> Result<(), StagingError> {
+            self.calls.lock().unwrap().push(call);
+            if self.is_full {
+                return Err(StagingError::Host("the disk is full".into()));
+            }
+            Ok(())
+        }
+    }
+
+    #[async_trait]
+    impl Staging for Noted {
+        async fn stored(&self) -> Result<StoredCounts, StagingError> {
+            Ok(StoredCounts {
+                users: 1,
+                groups: 2,
+                memberships: 3,
+            })
+        }
+        async fn put_users(&self, users: Vec<User>) -> Result<(), StagingError> {
+            self.note(format!("users {}", users.len()))
+        }
+        async fn put_groups(&self, groups: Vec<Group>) -> Result<Vec<bool>, StagingError> {
+            self.note(format!("groups {}", groups.len()))?;
+            Ok(vec![true; groups.len()])
+        }
+        async fn put_members(
+            &self,
+            group: ExternalId,
+            users: Vec<ExternalId>,
+            read_at: UnixMillis,
+            part: PagePart,
+        ) -> Result<MembersVerdict, StagingError> {
+            self.note(format!("members {group} {} {} {part:?}", users.len(), read_at.0))?;
+            Ok(MembersVerdict::ReadAgain)
+        }
+        async fn restart(&self, kind: Entity) -> Result<(), StagingError> {
+            self.note(format!("restart {kind}"))
+        }
+        async fn drop_group(&self, external_id: ExternalId) -> Result<(), StagingError> {
+            self.note(format!("drop {external_id}"))
+        }
+        async fn skip(&self, kind: Entity, external_id: String, reason: String) -> Result<(), StagingError> {
+            self.note(format!("skip {kind} {external_id} {reason}"))
+        }
+        async fn checkpoint(&self, state: Vec<u8>) -> Result<(), StagingError> {
+            self.note(format!("checkpoint {}", state.len()))
+        }
+    }
+
+    fn user_called(id: &str) -> wit::User {
+        wit::User {
+            external_id: id.to_owned(),
+            email: "a@b.example".to_owned(),
+            username: "a".to_owned(),
+            display_name: None,
+            given_name: None,
+            family_name: None,
+            active: true,
+            provider_status: "ACTIVE".to_owned(),
+        }
+    }
+
+    fn failure(error: &wasmtime::Error) -> idsync_model::Failure {
+        CapabilityError::failure_in(error, "sync").unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_puts_reaches_the_staging_of_its_run() {
+        let noted = Arc::new(Noted::default());
+        let mut staging = StagingCtx::of_run(noted.clone());
+        staging.put_users(vec![user_called("00u1")]).await.unwrap();
+        let verdict = staging
+            .put_members(
+                "00g1".to_owned(),
+                vec!["00u1".to_owned()],
+                77,
+                wit::PagePart::LAST,
+            )
+            .await
+            .unwrap();
+        assert_eq!(verdict, wit::MembersVerdict::ReadAgain);
+        staging.restart(types::Entity::Group).await.unwrap();
+        staging.checkpoint(vec![0; STATE_LIMIT_BYTES]).await.unwrap();
+        assert_eq!(
+            *noted.calls.lock().unwrap(),
+            [
+                "users 1",
+                "members 00g1 1 77 PagePart { first: false, last: true }",
+                "restart group",
+                "checkpoint 65536",
+            ]
+        );
+        assert_eq!(staging.stored().await.unwrap().memberships, 3);
+    }
+
+    #[tokio::test]
+    async fn outside_sync_there_is_no_staging() {
+        for call in [
+            CallKind::Describe,
+            CallKind::Normalize,
+            CallKind::Verify,
+            CallKind::Explain,
+        ] {
+            let mut staging = StagingCtx::none(call);
+            let error = staging.put_users(Vec::new()).await.unwrap_err();
+            let summary = failure(&error).summary;
+            assert!(
+                summary.contains("identity-store.put-users") && summary.contains(call.as_str()),
+                "{summary}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_without_bytes_or_with_too_many_breaks_the_contract() {
+        let noted = Arc::new(Noted::default());
+        let mut staging = StagingCtx::of_run(noted.clone());
+        for id in ["", &"x".repeat(256)] {
+            let error = staging.put_users(vec![user_called(id)]).await.unwrap_err();
+            assert_eq!(failure(&error).kind, ErrorKind::Plugin);
+        }
+        assert!(noted.calls.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_carries_too_much_is_refused() {
+        let noted = Arc::new(Noted::default());
+        let mut staging = StagingCtx::of_run(noted.clone());
+        let many = vec![user_called("00u1"); 100_000];
+        let error = staging.put_users(many).await.unwrap_err();
+        assert!(
+            failure(&error).summary.contains("4194304"),
+            "{}",
+            failure(&error).summary
+        );
+        let error = staging
+            .checkpoint(vec![0; STATE_LIMIT_BYTES + 1])
+            .await
+            .unwrap_err();
+        assert_eq!(failure(&error).kind, ErrorKind::Plugin);
+        assert!(noted.calls.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_the_hosts_fault() {
+        let mut staging = StagingCtx::of_run(Arc::new(Noted {
+            is_full: true,
+            ..Noted::default()
+        }));
+        let error = staging.put_users(Vec::new()).await.unwrap_err();
+        let failure = failure(&error);
+        assert_eq!(failure.kind, ErrorKind::Host);
+        assert!(
+            failure.summary.contains("the disk is full"),
+            "{}",
+            failure.summary
+        );
+    }
+}

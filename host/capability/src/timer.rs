@@ -118,7 +118,7 @@ mod tests {
     fn timer_of(call: CallKind) -> (TimerCtx, Arc<HandClock>, CancellationToken) {
         let clock = Arc::new(HandClock::default());
         let cancel = CancellationToken::new();
-        let timer = TimerCtx::new(call, clock.clone(), Duration::from_secs(60), cancel.clone());
+        let timer = TimerCtx::new(call, clock.clone(), Duration::from_mins(1), cancel.clone());
         (timer, clock, cancel)
     }
 

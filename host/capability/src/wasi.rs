@@ -194,3 +194,47 @@ impl Drop for Lines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::{NoEvents, SystemClock};
+
+    use super::*;
+    use crate::log::{LINE_LIMIT, LogOrigin};
+
+    fn book() -> Arc<LogBook> {
+        LogBook::new(
+            LogOrigin::default(),
+            Arc::new(NoEvents),
+            Arc::new(SystemClock::new()),
+        )
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces() {
+        let book = book();
+        let mut stderr = Lines::new(Stream::Error, &book).p2_stream();
+        stderr.write(Bytes::from_static(b"thread pani")).unwrap();
+        stderr
+            .write(Bytes::from_static(b"cked\n\nat lib.rs:1\nnote"))
+            .unwrap();
+        assert_eq!(book.error_tail(), "thread panicked\nat lib.rs:1");
+        drop(stderr);
+        assert!(book.error_tail().ends_with("\nnote"));
+    }
+
+    #[test]
+    fn standard_output_is_bounded_too() {
+        let book = book();
+        let mut stdout = Lines::new(Stream::Output, &book).p2_stream();
+        let mut last = Ok(());
+        for _ in 0..=LINE_LIMIT {
+            last = stdout.write(Bytes::from_static(b"x\n"));
+        }
+        let Err(StreamError::Trap(error)) = last else {
+            panic!("it went on");
+        };
+        assert!(error.downcast_ref::<crate::CapabilityError>().is_some());
+        assert_eq!(book.error_tail(), "");
+    }
+}

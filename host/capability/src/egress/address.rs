@@ -7,7 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 /// IPv4 networks that are not the open internet (IANA IPv4 Special-Purpose Address Registry).
 const REFUSED_V4: &[(Ipv4Addr, u8)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network
+    (Ipv4Addr::UNSPECIFIED, 8),            // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
     (Ipv4Addr::new(100, 64, 0, 0), 10),    // carriers' NAT
     (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback

@@ -197,7 +197,11 @@ impl Unpacking {
         // An answer to HEAD, and one without content, names the coding and has no bytes.
         if self.has_begun {
             let finished = self.decoder.try_finish();
-            finished.map_err(|error| self.code(&error))?;
+            finished.map_err(|error| match error.kind() {
+                io::ErrorKind::FileTooLarge => self.code(&error),
+                // The end is missing, or its checksum does not fit: asking again may help.
+                _ => Error::HttpResponseIncomplete,
+            })?;
         }
         Ok(self.take())
     }
@@ -210,7 +214,6 @@ impl Unpacking {
     fn code(&self, error: &io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::FileTooLarge => Error::HttpResponseBodySize(Some(self.decoder.get_ref().total)),
-            io::ErrorKind::UnexpectedEof => Error::HttpResponseIncomplete,
             _ => Error::HttpResponseContentCoding(Some("gzip".to_owned())),
         }
     }

@@ -20,7 +20,7 @@ use super::grant::{EgressGrant, GrantError, PrivateEgress};
 /// For name, connection and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// Between two signs of life asked for on an HTTP/2 connection with requests on it, and for each answer.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// HTTP/2 windows (RFC 9113, section 5.2): a page of a listing fits into one without waiting for the guest.
@@ -107,7 +107,7 @@ impl Egress {
 }
 
 fn tls_config(ca_certs: &[PathBuf]) -> Result<ClientConfig, EgressError> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     for path in ca_certs {
         for certificate in certificates(path)? {
             roots

@@ -26,6 +26,7 @@ pub use grant::{EgressGrant, GrantError, HostPort, NotAHost, PrivateEgress};
 
 use self::body::InFlight;
 use self::send::{Sender, size_of_headers};
+use crate::text::cleaned;
 use crate::{CallKind, CapabilityError};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -58,7 +59,7 @@ impl Default for EgressLimits {
             header_bytes: 64 * 1024,
             body_bytes: 16 * 1024 * 1024,
             connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(60),
+            first_byte: Duration::from_mins(1),
             stall: Duration::from_secs(30),
         }
     }
@@ -101,12 +102,12 @@ impl EgressCtx {
         let authority = request.authority.as_deref().unwrap_or_default();
         match &request.scheme {
             None | Some(Scheme::Https) => {}
-            Some(Scheme::Http) => return Err(denied(&format!("http://{authority}"))),
-            Some(Scheme::Other(scheme)) => return Err(denied(&format!("{scheme}://{authority}"))),
+            Some(Scheme::Http) => return Err(denied("http", authority)),
+            Some(Scheme::Other(scheme)) => return Err(denied(scheme, authority)),
         }
-        let target: HostPort = authority.parse().map_err(|_| denied(authority))?;
+        let target: HostPort = authority.parse().map_err(|_| denied("https", authority))?;
         if !self.grant.allows(target.host(), target.port()) {
-            return Err(denied(authority));
+            return Err(denied("https", authority));
         }
         // A tunnel would carry what is not looked at.
         if matches!(request.method, Method::Connect) {
@@ -136,9 +137,11 @@ impl EgressCtx {
     }
 }
 
-fn denied(host: &str) -> CapabilityError {
+/// What stands before an `@` may be a password, and is not shown.
+fn denied(scheme: &str, authority: &str) -> CapabilityError {
+    let host = authority.rsplit('@').next().unwrap_or_default();
     CapabilityError::EgressDenied {
-        host: crate::text::cleaned(host, 200),
+        host: cleaned(&format!("{scheme}://{host}"), 200),
     }
 }
 
@@ -168,7 +171,14 @@ impl<'a> EgressCtxView<'a> {
             self.table.delete(request)?;
             return Ok(Err(code));
         }
-        match self.http().handle(request, options) {
+        let view = EgressCtxView {
+            ctx: &mut *self.ctx,
+            table: &mut *self.table,
+        };
+        let answer = view.http().handle(request, options);
+        // A request that was refused on the way is in flight no more.
+        self.ctx.sender.next = None;
+        match answer {
             Ok(answer) => Ok(Ok(answer)),
             Err(error) => error.downcast().map(Err),
         }

@@ -172,12 +172,12 @@ pub(super) fn size_of_headers(headers: &HeaderMap) -> usize {
 /// Whether the body is packed; an error where it is in a way that was not asked for.
 fn is_gzip(headers: &HeaderMap) -> HttpResult<bool> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-    let (Some(coding), None) = (codings.next(), codings.next()) else {
-        return match headers.contains_key(CONTENT_ENCODING) {
-            true => Err(Error::HttpResponseContentCoding(Some("several".to_owned()))),
-            false => Ok(false),
-        };
+    let Some(coding) = codings.next() else {
+        return Ok(false);
     };
+    if codings.next().is_some() {
+        return Err(Error::HttpResponseContentCoding(Some("several".to_owned())));
+    }
     match coding.as_bytes().to_ascii_lowercase().trim_ascii() {
         b"" | b"identity" => Ok(false),
         b"gzip" | b"x-gzip" => Ok(true),

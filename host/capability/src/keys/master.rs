@@ -90,16 +90,12 @@ impl MasterKey {
             Some(text) => Self::from_text(text)?,
             None => Self::from_file(data_dir, check.is_some())?,
         };
-        match check {
-            Some(check) => key.check(data_dir, &check)?,
-            None => {
-                let sealed = key.sealer().seal(&["check"], CHECK_TEXT);
-                if !publish(&check_path, &sealed)? {
-                    // Another process was first.
-                    let check = read_if_there(&check_path)?.unwrap_or_default();
-                    key.check(data_dir, &check)?;
-                }
-            }
+        if let Some(check) = check {
+            key.check(data_dir, &check)?;
+        } else if !publish(&check_path, &key.sealer().seal(&["check"], CHECK_TEXT))? {
+            // Another process was first.
+            let check = read_if_there(&check_path)?.unwrap_or_default();
+            key.check(data_dir, &check)?;
         }
         Ok(key)
     }

@@ -4,6 +4,8 @@ mod jwt;
 mod master;
 mod pair;
 mod seal;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

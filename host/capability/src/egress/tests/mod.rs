@@ -1,0 +1,325 @@
+//! Requests against an org on loopback, and to addresses that are not to be reached.
+
+mod admission;
+mod org;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpHooks};
+
+use self::org::Org;
+use super::connect::Resolve;
+use super::*;
+
+/// Small bodies, so that no test moves much; patience for a machine that is busy.
+fn limits() -> EgressLimits {
+    EgressLimits {
+        body_bytes: 1024 * 1024,
+        ..EgressLimits::default()
+    }
+}
+
+/// What becomes of a request within these limits.
+async fn failure_within(org: &Org, path: &str, limits: EgressLimits) -> Error {
+    let mut sender = sender(&org.egress());
+    sender.limits = limits;
+    let request = get(&format!("https://{}{path}", org.host()));
+    let sent = sender.send_request(request, None, Box::new(async { Ok(()) }));
+    match Box::into_pin(sent).await {
+        Ok((answer, _)) => answer.into_body().collect().await.map(|_| ()).unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+fn sender(egress: &Egress) -> Sender {
+    let in_flight = Arc::default();
+    Sender {
+        client: egress.client().clone(),
+        limits: limits(),
+        next: InFlight::begin(&in_flight, 1),
+        in_flight,
+    }
+}
+
+async fn answer(egress: &Egress, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+    Box::into_pin(sender(egress).send_request(request, None, Box::new(async { Ok(()) })))
+        .await
+        .map(|(answer, _)| answer)
+}
+
+fn get(url: &str) -> Request<WasiBody> {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    Request::get(url).body(body).unwrap()
+}
+
+/// Asks for a path, and reads the body to its end.
+async fn read(egress: &Egress, url: &str) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
+    let answer = answer(egress, get(url)).await?;
+    let (head, body) = answer.into_parts();
+    Ok((head.status, head.headers, body.collect().await?.to_bytes()))
+}
+
+async fn ask(org: &Org, path: &str) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
+    read(&org.egress(), &format!("https://{}{path}", org.host())).await
+}
+
+#[tokio::test]
+async fn a_request_carries_what_the_host_adds() {
+    let org = Org::start(b"http/1.1").await;
+    let (status, _, body) = ask(&org, "/").await.unwrap();
+    assert_eq!((status, body.as_ref()), (StatusCode::OK, b"here".as_slice()));
+    let head = org.last_head().to_lowercase();
+    assert!(
+        head.contains(&format!("host: acme.localhost:{}\r\n", org.port)),
+        "{head}"
+    );
+    assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
+    assert!(
+        head.contains(concat!("user-agent: idsync/", env!("CARGO_PKG_VERSION"), "\r\n")),
+        "{head}"
+    );
+    for absent in ["cookie", "referer", "origin"] {
+        assert!(!head.contains(absent), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_and_one_connection_shared() {
+    let org = Org::start(b"h2").await;
+    let egress = org.egress();
+    let url = format!("https://{}/a?b=c", org.host());
+    for _ in 0..3 {
+        assert_eq!(read(&egress, &url).await.unwrap().2.as_ref(), b"here");
+    }
+    assert_eq!(*org.heads.lock().unwrap(), vec![format!("HTTP/2.0 {url}"); 3]);
+}
+
+#[tokio::test]
+async fn runs_9_5_a_redirect_is_returned_as_it_is_and_cookies_are_not_kept() {
+    let org = Org::start(b"http/1.1").await;
+    let (status, headers, _) = ask(&org, "/redirect").await.unwrap();
+    assert_eq!(status, StatusCode::FOUND);
+    assert_eq!(headers["location"], "https://evil.example/");
+    let (_, headers, _) = ask(&org, "/cookie").await.unwrap();
+    assert!(!headers.contains_key("set-cookie"));
+    assert_eq!(org.heads.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn gzip_is_unpacked_and_leaves_no_trace() {
+    let org = Org::start(b"http/1.1").await;
+    let (_, headers, body) = ask(&org, "/gzip").await.unwrap();
+    assert_eq!(body.as_ref(), b"[1,2,3]");
+    assert!(!headers.contains_key("content-encoding") && !headers.contains_key("content-length"));
+    assert!(ask(&org, "/empty-gzip").await.unwrap().2.is_empty());
+}
+
+#[tokio::test]
+async fn bodies_above_the_limit_are_refused_packed_or_not() {
+    let org = Org::start(b"http/1.1").await;
+    for path in ["/bomb", "/large", "/announced", "/endless"] {
+        let error = ask(&org, path).await.unwrap_err();
+        assert!(
+            matches!(error, Error::HttpResponseBodySize(Some(_))),
+            "{path}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn packed_bodies_that_do_not_unpack_are_told_apart() {
+    let org = Org::start(b"http/1.1").await;
+    let cut = ask(&org, "/cut-gzip").await.unwrap_err();
+    assert!(matches!(cut, Error::HttpResponseIncomplete), "{cut:?}");
+    for path in ["/no-gzip", "/brotli"] {
+        let error = ask(&org, path).await.unwrap_err();
+        assert!(
+            matches!(error, Error::HttpResponseContentCoding(Some(_))),
+            "{path}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn headers_above_the_limit_are_refused() {
+    let org = Org::start(b"http/1.1").await;
+    for path in ["/headers", "/many-headers"] {
+        let error = ask(&org, path).await.unwrap_err();
+        assert!(
+            matches!(error, Error::HttpResponseHeaderSectionSize(_)),
+            "{path}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn broken_answers_get_the_code_of_how_they_broke() {
+    let org = Org::start(b"http/1.1").await;
+    let cut = ask(&org, "/cut").await.unwrap_err();
+    assert!(matches!(cut, Error::HttpResponseIncomplete), "{cut:?}");
+    let hung_up = ask(&org, "/hang-up").await.unwrap_err();
+    assert!(matches!(hung_up, Error::ConnectionTerminated), "{hung_up:?}");
+    let garbage = ask(&org, "/garbage").await.unwrap_err();
+    assert!(matches!(garbage, Error::HttpProtocolError), "{garbage:?}");
+}
+
+#[tokio::test]
+async fn answers_that_stall_are_given_up() {
+    let org = Org::start(b"http/1.1").await;
+    let moment = Duration::from_millis(100);
+    let stall = EgressLimits {
+        stall: moment,
+        ..limits()
+    };
+    let stalled = failure_within(&org, "/stall", stall).await;
+    assert!(matches!(stalled, Error::ConnectionReadTimeout), "{stalled:?}");
+    let first_byte = EgressLimits {
+        first_byte: moment,
+        ..limits()
+    };
+    let silent = failure_within(&org, "/silent", first_byte).await;
+    assert!(matches!(silent, Error::HttpResponseTimeout), "{silent:?}");
+}
+
+#[tokio::test]
+async fn a_guests_own_limits_count_where_they_are_shorter() {
+    let org = Org::start(b"http/1.1").await;
+    let mut sender = sender(&org.egress());
+    sender.limits = EgressLimits::default();
+    let options = RequestOptions {
+        connect_timeout: None,
+        first_byte_timeout: Some(Duration::from_millis(100)),
+        between_bytes_timeout: None,
+    };
+    let request = get(&format!("https://{}/silent", org.host()));
+    let sent = sender.send_request(request, Some(options), Box::new(async { Ok(()) }));
+    let error = Box::into_pin(sent).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::HttpResponseTimeout), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_root_that_is_not_trusted_is_a_certificate_error() {
+    let org = Org::start(b"http/1.1").await;
+    let stranger = Egress::new(&[], [org.host()].into_iter().collect()).unwrap();
+    let error = read(&stranger, &format!("https://{}/", org.host()))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
+    let other_name: HostPort = format!("other.localhost:{}", org.port).parse().unwrap();
+    let egress = Egress::new(
+        std::slice::from_ref(&org.ca),
+        [other_name.clone()].into_iter().collect(),
+    )
+    .unwrap();
+    let error = read(&egress, &format!("https://{other_name}/"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_a_tls_error() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let host: HostPort = format!("a.localhost:{}", listener.local_addr().unwrap().port())
+        .parse()
+        .unwrap();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = tcp.read_to_end(&mut Vec::new()).await;
+    });
+    let egress = Egress::new(&[], [host.clone()].into_iter().collect()).unwrap();
+    let error = read(&egress, &format!("https://{host}/")).await.unwrap_err();
+    assert!(matches!(error, Error::TlsProtocolError), "{error:?}");
+}
+
+/// Says for each name what the test wants it to say.
+struct Says(Vec<SocketAddr>);
+
+#[async_trait::async_trait]
+impl Resolve for Says {
+    async fn addresses(&self, host: &str, _: u16) -> std::io::Result<Vec<SocketAddr>> {
+        if host == "unknown.example" {
+            return Err(std::io::Error::other("failed to lookup address information"));
+        }
+        Ok(self.0.clone())
+    }
+}
+
+fn resolving_to(addresses: &[&str], allowed: &[&str]) -> Egress {
+    let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+    let allowed = allowed.iter().map(|h| h.parse::<HostPort>().unwrap()).collect();
+    Egress::with_resolver(&[], allowed, Arc::new(Says(addresses))).unwrap()
+}
+
+#[tokio::test]
+async fn an_address_of_inside_is_refused_after_resolution() {
+    let egress = resolving_to(&["10.0.0.5:443", "[fd00::1]:443", "169.254.169.254:443"], &[]);
+    for url in [
+        "https://rebound.example/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://localhost/",
+        "https://acme.localhost/",
+    ] {
+        let error = read(&egress, url).await.unwrap_err();
+        assert!(
+            matches!(error, Error::DestinationIpProhibited),
+            "{url}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_the_operator_allows_is_one_host_at_one_port() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let host = format!("inner.example:{}", closed.port());
+    let egress = resolving_to(&[&closed.to_string()], &[&host]);
+    let reached = read(&egress, &format!("https://{host}/")).await.unwrap_err();
+    assert!(matches!(reached, Error::ConnectionRefused), "{reached:?}");
+    for other in [
+        format!("other.example:{}", closed.port()),
+        "inner.example".to_owned(),
+    ] {
+        let error = read(&egress, &format!("https://{other}/")).await.unwrap_err();
+        assert!(
+            matches!(error, Error::DestinationIpProhibited),
+            "{other}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_that_do_not_resolve_are_a_dns_error() {
+    for url in ["https://unknown.example/", "https://nothing.example/"] {
+        let error = read(&resolving_to(&[], &[]), url).await.unwrap_err();
+        assert!(
+            matches!(error, Error::DnsError { rcode: Some(_), .. }),
+            "{url}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn certificates_that_are_none_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.pem");
+    std::fs::write(&empty, "nothing here").unwrap();
+    for path in [empty, dir.path().join("missing.pem")] {
+        let error = Egress::new(std::slice::from_ref(&path), PrivateEgress::default())
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+}

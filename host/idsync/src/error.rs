@@ -46,12 +46,24 @@ pub struct CommandError {
 impl CommandError {
     /// A failure of that kind.
     pub fn new(kind: Kind, summary: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { kind, summary: summary.into(), hint: hint.into() }
+        Self {
+            kind,
+            summary: summary.into(),
+            hint: hint.into(),
+        }
     }
 
     /// Wrong usage.
     pub fn usage(summary: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Kind::Usage, summary, hint)
+    }
+
+    /// A failure whose text says what was attempted before a `; ` and what to do after it, as those of the libraries do.
+    pub fn in_two_parts(kind: Kind, text: &str) -> Self {
+        match text.split_once("; ") {
+            Some((summary, hint)) => Self::new(kind, summary, hint),
+            None => Self::new(kind, text, ""),
+        }
     }
 
     /// A fault of the host, with its chain of causes in the summary.
@@ -106,4 +118,40 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+impl From<idsync_store::StoreError> for CommandError {
+    fn from(error: idsync_store::StoreError) -> Self {
+        use idsync_store::StoreError as Store;
+        let kind = match &error {
+            Store::UnknownTenant(_) | Store::UnknownDirectory { .. } | Store::UnknownRun { .. } => {
+                Kind::UnknownId
+            }
+            Store::NameTaken { .. } | Store::TenantNotEmpty { .. } => Kind::Usage,
+            Store::Locked(_) => Kind::Busy,
+            _ => Kind::Run(ErrorKind::Host),
+        };
+        Self::in_two_parts(kind, &with_causes(&error))
+    }
+}
+
+impl From<idsync_engine::EngineError> for CommandError {
+    fn from(error: idsync_engine::EngineError) -> Self {
+        use idsync_engine::EngineError as Engine;
+        use idsync_engine::lock::LockError;
+        match error {
+            Engine::Store(error) => error.into(),
+            Engine::Plugin(failure) => (*failure).into(),
+            Engine::NotVerified { name } => Self::usage(
+                format!("directory `{name}` can't be synced: it was never verified"),
+                format!("Run `idsync directory verify {name}` and mend what it finds."),
+            ),
+            Engine::Lock(LockError::Busy { .. }) => Self::new(
+                Kind::Busy,
+                "the directory is being synced already",
+                "Wait until that run has ended; `idsync run list` shows it.",
+            ),
+            other => Self::new(Kind::Run(ErrorKind::Host), with_causes(&other), ""),
+        }
+    }
 }

@@ -29,16 +29,34 @@ pub struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where idsync keeps the store, the keys and its cache; made at first use, readable by you alone
-    #[arg(long, value_name = "DIR", env = "IDSYNC_DATA_DIR", default_value = "idsync-data", global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "IDSYNC_DATA_DIR",
+        default_value = "idsync-data",
+        global = true
+    )]
     pub data_dir: PathBuf,
     /// Where the provider plugins (`okta.wasm`, …) are [default: `plugins` beside the binary]
     #[arg(long, value_name = "DIR", env = "IDSYNC_PLUGINS", global = true)]
     pub plugins: Option<PathBuf>,
     /// The tenant whose directories, users and runs are meant
-    #[arg(long, value_name = "NAME", env = "IDSYNC_TENANT", default_value = "default", global = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "IDSYNC_TENANT",
+        default_value = "default",
+        global = true
+    )]
     pub tenant: TenantName,
     /// Trusts the certificates in this PEM file too, besides the public ones; may be given more than once
-    #[arg(long, value_name = "FILE", env = "IDSYNC_CA_CERT", value_delimiter = ',', global = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "IDSYNC_CA_CERT",
+        value_delimiter = ',',
+        global = true
+    )]
     pub ca_cert: Vec<PathBuf>,
     /// Lets plugins reach this host although its address is private; without a port, port 443
     #[arg(
@@ -53,7 +71,13 @@ pub struct Global {
     #[arg(long, env = "IDSYNC_JSON", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, global = true)]
     pub json: bool,
     /// What is logged to standard error: a level, or levels by module such as `warn,idsync_engine=debug`
-    #[arg(long, value_name = "FILTER", env = "IDSYNC_LOG", default_value = "warn", global = true)]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "IDSYNC_LOG",
+        default_value = "warn",
+        global = true
+    )]
     pub log: String,
     /// How log lines are written
     #[arg(long, value_enum, value_name = "FORMAT", env = "IDSYNC_LOG_FORMAT", default_value_t = LogFormat::Text, global = true)]
@@ -253,7 +277,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 /// The master key of the environment, the one setting that must not stand on a command line, where others can read it.
 #[expect(clippy::disallowed_methods, reason = "this is the command line's parser")]
 pub fn master_key_of_environment() -> Option<String> {
-    std::env::var("IDSYNC_MASTER_KEY").ok().filter(|key| !key.is_empty())
+    std::env::var("IDSYNC_MASTER_KEY")
+        .ok()
+        .filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), CommandError> {
             "Give a level (error, warn, info, debug, trace), or levels by module: `warn,idsync_engine=debug`.",
         )
     })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A subscriber that is there already belongs to a test in the same process.
     let _ = match format {
         LogFormat::Text => subscriber.try_init(),

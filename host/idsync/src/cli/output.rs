@@ -27,10 +27,15 @@ impl Output {
     }
 
     /// Prints `document` for scripts, or what `text` makes for people.
-    pub fn answer<D: Serialize>(self, document: &D, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+    pub fn answer<D: Serialize>(
+        self,
+        document: &D,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
         if self.json {
-            let line = serde_json::to_string(document)
-                .map_err(|error| CommandError::host(&error, "This is a fault of idsync: please report it."))?;
+            let line = serde_json::to_string(document).map_err(|error| {
+                CommandError::host(&error, "This is a fault of idsync: please report it.")
+            })?;
             line_out(&line)
         } else {
             line_out(text().trim_end())
@@ -51,22 +56,16 @@ impl Output {
         }
         note(text);
     }
-
-    /// A remark for people, on standard error; scripts find it in the document.
-    pub fn remark(self, text: impl Display) {
-        if !self.json {
-            note(text);
-        }
-    }
 }
 
 /// Writes one line to standard output. A reader that went away (`… | head`) is no failure.
 pub fn line_out(line: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::host(&error, "Standard output could not be written."))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::host(
+            &error,
+            "Standard output could not be written.",
+        )),
         _ => Ok(()),
     }
 }
@@ -85,7 +84,10 @@ pub fn is_watched() -> bool {
 /// A table with these headings, as wide as the terminal.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(headings);
     for row in rows {
         table.add_row(row.map(|cell| printable(&cell)));
     }
@@ -95,6 +97,24 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
 /// Text from a provider with control characters made visible: it may not move the cursor or ring the bell.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
         .collect()
+}
+
+/// Writes bytes that are text already, such as a completion script.
+pub fn bytes_out(bytes: &[u8]) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::host(
+            &error,
+            "Standard output could not be written.",
+        )),
+        _ => Ok(()),
+    }
 }

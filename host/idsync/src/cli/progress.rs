@@ -13,7 +13,11 @@ pub struct Progress {
 impl Progress {
     /// A bar where a person is watching, nothing drawn elsewhere.
     pub fn new(json: bool) -> Self {
-        let bar = if output::is_watched() && !json { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let bar = if output::is_watched() && !json {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
         Self { bar }
     }
 
@@ -45,7 +49,11 @@ impl EventSink for Progress {
         match event {
             RunEvent::Progress { stage, done, total } => self.show(output::printable(&stage), done, total),
             RunEvent::Started { mode, .. } => self.show(format!("{mode:?} read").to_lowercase(), 0, None),
-            RunEvent::Log { level, message, fields } => log(level, &message, &fields),
+            RunEvent::Log {
+                level,
+                message,
+                fields,
+            } => log(level, &message, &fields),
             RunEvent::Skipped { .. } | RunEvent::Ended { .. } => {}
         }
     }
@@ -53,7 +61,11 @@ impl EventSink for Progress {
 
 /// A plugin's line in the host's log.
 fn log(level: LogLevel, message: &str, fields: &[(String, String)]) {
-    let fields = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+    let fields = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ");
     match level {
         LogLevel::Trace => tracing::trace!(target: "plugin", %fields, "{message}"),
         LogLevel::Debug => tracing::debug!(target: "plugin", %fields, "{message}"),

@@ -1,0 +1,362 @@
+//! What every operation is lent: the store, the keys, the way out to providers, and the plugins, put together from the
+//! options of the command line.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use idsync_capability::egress::{Egress, HostPort, PrivateEgress};
+use idsync_capability::keys::{KeyPair, MasterKey, MasterKeyError};
+use idsync_model::{
+    Clock, ErrorKind, Normalized, Provider, SettingProblem, Settings, SystemClock, TenantName,
+};
+use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
+use idsync_store::{Directory, DirectoryVault, SqliteStore, Store};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::error::{CommandError, Kind, with_causes};
+use crate::vault::StoredValues;
+
+/// Plugins that run at once in one command: each command makes one call after the other.
+const INSTANCES: u32 = 4;
+
+/// Where things are, and what is allowed.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The folder of the plugins, where it is not beside the binary.
+    pub plugins_dir: Option<PathBuf>,
+    /// The tenant that commands are about.
+    pub tenant: TenantName,
+    /// PEM files with certificates to trust besides the public ones.
+    pub ca_certs: Vec<PathBuf>,
+    /// `HOST` or `HOST:PORT` that may be reached although the address is private.
+    pub allow_private_egress: Vec<String>,
+    /// The master key of the environment. It never stands on a command line.
+    pub master_key: Option<SecretText>,
+}
+
+/// Text that must not be shown.
+#[derive(Clone)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+impl AppOptions {
+    /// The folder of the plugins.
+    pub fn plugins_dir(&self) -> PathBuf {
+        self.plugins_dir
+            .clone()
+            .unwrap_or_else(|| match std::env::current_exe() {
+                Ok(binary) => binary.with_file_name("plugins"),
+                Err(_) => PathBuf::from("plugins"),
+            })
+    }
+
+    fn egress(&self) -> Result<Egress, CommandError> {
+        let allowed: PrivateEgress = self
+            .allow_private_egress
+            .iter()
+            .map(|text| {
+                text.parse::<HostPort>().map_err(|error| {
+                    CommandError::usage(
+                        format!("--allow-private-egress `{text}`: {error}"),
+                        "Give a host such as okta.internal, or a host and a port such as acme.localhost:8443.",
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Egress::new(&self.ca_certs, allowed).map_err(|error| CommandError::usage(with_causes(&error), ""))
+    }
+}
+
+/// An opened data directory.
+pub struct App {
+    options: AppOptions,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    master_key: Arc<MasterKey>,
+    plugins: OnceCell<Plugins>,
+}
+
+impl App {
+    /// Opens the data directory, and makes it where there is none.
+    pub fn open(options: AppOptions) -> Result<Self, CommandError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = SqliteStore::open(&options.data_dir, Arc::clone(&clock))?;
+        let master_key = open_master_key(&options)?;
+        Ok(Self {
+            options,
+            store,
+            clock,
+            master_key,
+            plugins: OnceCell::new(),
+        })
+    }
+
+    /// The identity store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The tenant that the command is about.
+    pub fn tenant(&self) -> &TenantName {
+        &self.options.tenant
+    }
+
+    /// The key that all others are sealed with.
+    pub fn master_key(&self) -> &MasterKey {
+        &self.master_key
+    }
+
+    /// The folder of the directories' locks.
+    pub fn locks_dir(&self) -> PathBuf {
+        self.options.data_dir.join("locks")
+    }
+
+    /// The plugin of a provider.
+    pub async fn plugin(&self, provider: &str) -> Result<Arc<Plugin>, CommandError> {
+        let plugins = self
+            .plugins
+            .get_or_try_init(|| async { Plugins::new(&self.options, &self.master_key, &self.clock) })
+            .await?;
+        plugins.of_provider(provider).await
+    }
+
+    /// The plugin of a directory's provider, with what the directory grants it.
+    pub async fn bind(
+        &self,
+        plugin: &Arc<Plugin>,
+        directory: &Directory,
+    ) -> Result<BoundPlugin, CommandError> {
+        let sealer = self.master_key.directory_sealer(directory.id.clone());
+        let key = match self.store.signing_key(self.tenant(), &directory.id).await? {
+            None => None,
+            Some(key) => {
+                let pair = KeyPair::unseal(key.algorithm, &key.kid, &key.sealed_private.0, &sealer).map_err(
+                    |error| {
+                        CommandError::host(
+                            &error,
+                            "Restore the data directory, its master key too, from one backup.",
+                        )
+                    },
+                )?;
+                Some(Arc::new(pair))
+            }
+        };
+        let vault = DirectoryVault::new(
+            Arc::clone(&self.store),
+            self.tenant().clone(),
+            directory.id.clone(),
+        );
+        Ok(plugin.bind(Grants {
+            directory: Some(directory.id.clone()),
+            key,
+            vault: Some((Arc::new(StoredValues(vault)), sealer)),
+            limits: None,
+        }))
+    }
+
+    /// Settings in the canonical form of a provider, or what is wrong with each.
+    pub async fn normalize(
+        &self,
+        plugin: &Arc<Plugin>,
+        settings: &Settings,
+    ) -> Result<Result<Normalized, Vec<SettingProblem>>, CommandError> {
+        let bound = plugin.bind(Grants {
+            directory: None,
+            key: None,
+            vault: None,
+            limits: None,
+        });
+        Ok(bound.normalize(settings).await?)
+    }
+
+    /// A digest of all that a verification stands for: settings, secrets, key, and the plugin's major version.
+    pub async fn fingerprint(
+        &self,
+        directory: &Directory,
+        plugin_version: &str,
+    ) -> Result<String, CommandError> {
+        let mut digest = Sha256::new();
+        let mut add = |part: &[u8]| {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        };
+        for (name, value) in &directory.settings.0 {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
+        for name in &directory.secret_names {
+            let sealed = self.store.secret(self.tenant(), &directory.id, name).await?;
+            add(name.as_bytes());
+            add(sealed.as_ref().map_or(&[], |sealed| &sealed.0));
+        }
+        let key = self.store.signing_key(self.tenant(), &directory.id).await?;
+        add(key.map_or_else(String::new, |key| key.kid).as_bytes());
+        add(plugin_version.split('.').next().unwrap_or_default().as_bytes());
+        Ok(hex(&digest.finalize()))
+    }
+}
+
+/// The folder of the plugins, and the sandbox that they run in.
+pub struct Plugins {
+    dir: PathBuf,
+    sandbox: Arc<Sandbox>,
+}
+
+impl Plugins {
+    /// The plugins of these options. Compiled ones are kept in the data directory, which is made where there is none.
+    pub fn open(options: &AppOptions) -> Result<Self, CommandError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        SqliteStore::open(&options.data_dir, Arc::clone(&clock))?;
+        Self::new(options, open_master_key(options)?.as_ref(), &clock)
+    }
+
+    fn new(
+        options: &AppOptions,
+        master_key: &MasterKey,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, CommandError> {
+        let program = std::env::current_exe().map_err(|error| {
+            CommandError::host(&error, "The path of the idsync binary could not be found out.")
+        })?;
+        let limits = Limits::default();
+        let sandbox = Sandbox::new(Setup {
+            pool: Pool::new(INSTANCES, &limits),
+            limits,
+            compiling: Compiling::by(program),
+            cache_folder: options.data_dir.join("cache"),
+            cache_key: master_key.component_cache_key(),
+            egress: options.egress()?,
+            clock: Arc::clone(clock),
+        })?;
+        Ok(Self {
+            dir: options.plugins_dir(),
+            sandbox,
+        })
+    }
+
+    /// The files that may be plugins, by name.
+    pub fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                let hint = format!(
+                    "Look at the folder {}, or point --plugins at another.",
+                    self.dir.display()
+                );
+                return Err(CommandError::host(&error, hint));
+            }
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+            .collect();
+        files.sort();
+        Ok(files)
+    }
+
+    /// Loads the plugin in a file.
+    pub async fn load(&self, file: &Path) -> Result<Arc<Plugin>, CommandError> {
+        Ok(self.sandbox.load(file).await?)
+    }
+
+    /// The plugin of a provider: the file `PROVIDER.wasm`, which must say that it is that provider.
+    async fn of_provider(&self, provider: &str) -> Result<Arc<Plugin>, CommandError> {
+        // A provider's word is a file's name here, and must not lead elsewhere.
+        let is_word = !provider.is_empty()
+            && provider
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let file = self.dir.join(format!("{provider}.wasm"));
+        if !is_word || !file.is_file() {
+            return Err(self.unknown(provider)?);
+        }
+        let plugin = self.load(&file).await?;
+        let id = &plugin.description().id;
+        if id == provider {
+            return Ok(plugin);
+        }
+        Err(CommandError::new(
+            Kind::Run(ErrorKind::Plugin),
+            format!(
+                "the plugin {} says that it is the provider `{id}`",
+                file.display()
+            ),
+            format!("Name the file {id}.wasm."),
+        ))
+    }
+
+    fn unknown(&self, provider: &str) -> Result<CommandError, CommandError> {
+        let known: Vec<String> = self
+            .files()?
+            .iter()
+            .filter_map(|file| file.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+            .collect();
+        let hint = if known.is_empty() {
+            format!(
+                "There are no plugins in {}: point --plugins at the folder that has them.",
+                self.dir.display()
+            )
+        } else {
+            format!(
+                "There are: {}. The plugins are in {}.",
+                known.join(", "),
+                self.dir.display()
+            )
+        };
+        Ok(CommandError::usage(
+            format!("there is no provider `{}`", crate::cli::printable(provider)),
+            hint,
+        ))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn open_master_key(options: &AppOptions) -> Result<Arc<MasterKey>, CommandError> {
+    let text = options.master_key.as_ref().map(|text| text.0.as_str());
+    Ok(Arc::new(MasterKey::open(&options.data_dir, text)?))
+}
+
+/// Runs what keeps a processor busy where it holds nobody up.
+pub async fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| CommandError::host(&error, "This is a fault of idsync: please report it."))
+}
+
+impl From<MasterKeyError> for CommandError {
+    fn from(error: MasterKeyError) -> Self {
+        Self::new(Kind::Run(ErrorKind::Host), with_causes(&error), "")
+    }
+}
+
+impl From<SandboxError> for CommandError {
+    fn from(error: SandboxError) -> Self {
+        let failure = error.to_failure();
+        Self::in_two_parts(Kind::Run(failure.kind), &failure.summary)
+    }
+}

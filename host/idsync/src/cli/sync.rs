@@ -1,0 +1,156 @@
+//! `idsync sync`
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use idsync_model::{CancellationToken, ErrorKind, Failure, Outcome, RunReport};
+
+use super::args::SyncArguments;
+use super::output::{Output, printable, table};
+use super::progress::Progress;
+use super::signal::{INTERRUPTED, until_interrupted};
+use crate::app::App;
+use crate::error::CommandError;
+use crate::operation::sync::{self, SyncOptions};
+
+/// The exit code of a run whose plan is held.
+const HELD: u8 = 3;
+
+pub async fn run(app: &App, arguments: SyncArguments, output: Output) -> Result<u8, CommandError> {
+    let progress = Arc::new(Progress::new(output.is_json()));
+    let cancel = CancellationToken::new();
+    let options = SyncOptions {
+        dry_run: arguments.dry_run,
+        full: arguments.full,
+    };
+    let work = sync::run(
+        app,
+        &arguments.directory,
+        options,
+        cancel.clone(),
+        progress.clone(),
+    );
+    let ended = until_interrupted(&cancel, work).await;
+    progress.finish();
+    let Some(report) = ended else {
+        return Ok(INTERRUPTED);
+    };
+    let report = report?;
+    output.answer(&report, || text(&report))?;
+    Ok(exit_code(&report))
+}
+
+fn exit_code(report: &RunReport) -> u8 {
+    match report.outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Held | Outcome::Superseded | Outcome::Discarded => HELD,
+        Outcome::Cancelled => INTERRUPTED,
+        Outcome::Failed => 1,
+    }
+}
+
+fn text(report: &RunReport) -> String {
+    let mut text = match (report.outcome, report.dry_run) {
+        (Outcome::Succeeded, true) => {
+            "Dry run: this is what a sync would change. Nothing was changed.\n".to_owned()
+        }
+        (Outcome::Succeeded, false) => format!(
+            "Synced in {:.1} s with {} requests ({} read).\n",
+            report.duration_ms as f64 / 1000.0,
+            report.requests,
+            format!("{:?}", report.mode).to_lowercase()
+        ),
+        _ => String::new(),
+    };
+    if report.outcome == Outcome::Succeeded || report.held.is_some() {
+        text.push_str(&counts_table(report));
+        text.push('\n');
+    }
+    text.push_str(&outcome_lines(report));
+    let skipped = report.users.skipped + report.groups.skipped + report.memberships.skipped;
+    if skipped > 0 {
+        let _ = writeln!(
+            text,
+            "{skipped} records were skipped or mended: `idsync run show {}` lists them.",
+            report.run
+        );
+    }
+    text
+}
+
+/// What a run did, or would do, to the rows of each kind.
+pub fn counts_table(report: &RunReport) -> String {
+    let rows = [
+        ("users", report.users),
+        ("groups", report.groups),
+        ("memberships", report.memberships),
+    ];
+    table(
+        ["", "created", "updated", "deleted", "unchanged", "skipped"],
+        rows.map(|(kind, counts)| {
+            [
+                kind.to_owned(),
+                counts.created.to_string(),
+                counts.updated.to_string(),
+                counts.deleted.to_string(),
+                counts.unchanged.to_string(),
+                counts.skipped.to_string(),
+            ]
+        }),
+    )
+}
+
+/// Why a run did not simply succeed, and the plugin's remarks.
+pub fn outcome_lines(report: &RunReport) -> String {
+    let mut text = String::new();
+    if let Some(held) = &report.held {
+        text.push_str("Held: the plan deletes more than the guard lets through. Nothing was changed.\n");
+        for reason in &held.reasons {
+            let _ = writeln!(
+                text,
+                "  {}: {} of {} would go (limit: {})",
+                reason.kind.plural(),
+                reason.count,
+                reason.of,
+                reason.limit
+            );
+        }
+        let _ = writeln!(
+            text,
+            "`idsync run show {}` lists who would go. If it is a mistake, mend it at the provider and sync again.",
+            report.run
+        );
+    }
+    if let Some(failure) = &report.error {
+        text.push_str(&failure_text(failure));
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "Note: {}", printable(note));
+    }
+    text
+}
+
+fn failure_text(failure: &Failure) -> String {
+    let verb = if failure.kind == ErrorKind::Cancelled {
+        "Cancelled"
+    } else {
+        "Failed"
+    };
+    let mut text = format!(
+        "{verb} ({}, at {}): {}\n",
+        failure.kind,
+        printable(&failure.stage),
+        printable(&failure.summary)
+    );
+    if !failure.hint.is_empty() {
+        let _ = writeln!(text, "  {}", printable(&failure.hint).replace('\n', "\n  "));
+    }
+    if let Some(code) = &failure.provider_code {
+        let _ = writeln!(text, "  Provider's code: {}", printable(code));
+    }
+    if let Some(id) = &failure.request_id {
+        let _ = writeln!(text, "  Provider's request id: {}", printable(id));
+    }
+    text.push_str("Nothing was changed.\n");
+    text
+}

@@ -129,7 +129,10 @@ impl<H: Host> Client<'_, H> {
         answer: &Answer,
     ) -> Result<(), Failure> {
         self.budget.count_resent();
-        let is_present = self.auth.generation.get() == token.generation;
+        // Several requests may carry the same token when it ends: the first one refused drops it, and the others come
+        // here before the new one is there.
+        let is_present =
+            self.auth.generation.get() == token.generation && self.auth.token.borrow().is_some();
         if !is_present {
             return Ok(()); // Another request has seen to it.
         }

@@ -140,7 +140,7 @@ pub enum FaultKind {
     /// Each row has so many more fields.
     ExtraFields {
         /// How many.
-        count: usize,
+        fields: usize,
     },
     /// The names of the first row are so long.
     LongName {

@@ -74,7 +74,7 @@ fn spoil_once(mut answer: Answer, fault: &FaultKind, domain: &str) -> Answer {
                 row.remove("_embedded");
             });
         }
-        FaultKind::ExtraFields { count } => on_rows(&mut answer, |rows| {
+        FaultKind::ExtraFields { fields: count } => on_rows(&mut answer, |rows| {
             for row in rows.iter_mut().filter_map(Value::as_object_mut) {
                 for n in 0..*count {
                     row.insert(format!("customAttribute{n}"), json!({ "value": n, "note": null }));

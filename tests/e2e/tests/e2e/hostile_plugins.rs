@@ -38,7 +38,7 @@ fn stopped(behaviour: &str, kind: &str, named: &str) {
 
 #[test]
 fn a_plugin_that_loops_is_stopped() {
-    stopped("spin", "plugin", "processor time");
+    stopped("spin", "plugin", "endless loop");
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn a_plugin_that_floods_the_log_is_stopped() {
 
 #[test]
 fn a_plugin_that_hoards_handles_is_stopped() {
-    stopped("handles", "plugin", "handles");
+    stopped("handles", "plugin", "open at once");
 }
 
 #[test]
 fn a_plugin_that_sends_too_much_over_the_boundary_is_stopped() {
-    stopped("big-call", "plugin", "over the boundary");
+    stopped("big-call", "plugin", "in one call");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_plugin_that_ends_the_process_ends_only_itself() {
 
 #[test]
 fn runs_1_1_a_plugin_that_leaves_a_member_list_open_has_not_read_it() {
-    stopped("no-close", "plugin", "contract");
+    stopped("no-close", "plugin", "last page");
 }
 
 #[test]
@@ -92,8 +92,13 @@ fn a_plugin_that_asks_for_a_host_it_did_not_name_is_stopped() {
 fn a_plugin_that_asks_for_loopback_reaches_nothing() {
     let server = WebServer::named("inside.localhost");
     let host = Host::new().with_test_plugins().trusting(&server.ca());
+    let at_a_port = host.added(
+        "at-a-port",
+        "hostile",
+        &["behaviour=own-host", &format!("host={}", server.authority())],
+    );
+    assert_eq!(at_a_port.verify_fails().kind, "invalid-settings");
     for inside in [
-        server.authority(),
         "inside.localhost",
         "localhost",
         "127.0.0.1",

@@ -205,8 +205,8 @@ fn a_private_address_that_was_not_allowed_is_told() {
     let host = Host::new().trusting(org.ca());
     let acme = host.draft("acme", &org);
     org.register_key(acme.public_jwk());
-    let verification = acme.verify();
-    assert!(!verification.is_verified());
+    let failure = acme.verify_fails();
+    assert!(failure.text().contains("--allow-private-egress"), "{failure:?}");
     assert_eq!(org.requests().len(), 0, "nothing reached the org");
 }
 

@@ -102,7 +102,7 @@ async fn faults_of_an_answer_strike_as_they_are_set() {
             .is_none()
     );
     assert!(
-        with(FaultKind::ExtraFields { count: 600 }).await.json()[0]
+        with(FaultKind::ExtraFields { fields: 600 }).await.json()[0]
             .as_object()
             .unwrap()
             .len()

@@ -131,8 +131,7 @@ impl<H: Host> Client<'_, H> {
         self.budget.count_resent();
         // Several requests may carry the same token when it ends: the first one refused drops it, and the others come
         // here before the new one is there.
-        let is_present =
-            self.auth.generation.get() == token.generation && self.auth.token.borrow().is_some();
+        let is_present = self.auth.generation.get() == token.generation && self.auth.token.borrow().is_some();
         if !is_present {
             return Ok(()); // Another request has seen to it.
         }

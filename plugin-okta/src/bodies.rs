@@ -70,14 +70,19 @@ impl Reservation {
         }
     }
 
+    /// The body has `bytes` so far: what was counted beyond them is given back. A piece may be far smaller than the room
+    /// that was made for it.
+    pub fn settle(&mut self, bytes: usize) {
+        let held = self.bodies.held_bytes.get();
+        self.bodies.held_bytes.set(held + bytes - self.bytes);
+        self.bytes = bytes;
+        self.bodies.changed.wake_all();
+    }
+
     /// The body has come to its end; `bytes` of it are kept until this is dropped.
     pub fn complete(&mut self, bytes: usize) {
         self.bodies.being_read.borrow_mut().remove(&self.ticket);
-        self.bodies
-            .held_bytes
-            .set(self.bodies.held_bytes.get() + bytes - self.bytes);
-        self.bytes = bytes;
-        self.bodies.changed.wake_all();
+        self.settle(bytes);
     }
 }
 
@@ -91,6 +96,17 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
     use futures::FutureExt as _;
+
+    #[test]
+    fn a_body_in_small_pieces_takes_no_more_room_than_it_has() {
+        let bodies = Rc::new(Bodies::default());
+        let mut body = bodies.begin();
+        for pieces in 1..=1024 {
+            assert!(body.grow(256 << 10).now_or_never().is_some());
+            body.settle(pieces * (16 << 10));
+        }
+        assert_eq!(bodies.held_bytes(), ONE_BODY_BYTES);
+    }
 
     #[test]
     fn never_more_than_the_whole_is_held_and_the_first_always_goes_on() {

@@ -356,6 +356,7 @@ impl<'h, H: Host> Client<'h, H> {
                     break;
                 };
                 body.extend_from_slice(&piece);
+                reservation.settle(body.len());
                 if body.len() > limit {
                     if limit == ONE_BODY_BYTES {
                         return Err(TransportError::TooLarge(format!("more than {limit} bytes")));

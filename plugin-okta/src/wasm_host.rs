@@ -17,10 +17,10 @@ use crate::wasm::wasi::random::random;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take to begin. Okta ends what takes it longer than a minute with 504 itself.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long an answer may take to begin.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may stand still.
-const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(20);
+const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a body is asked for at once.
 const READ_BYTES: u64 = 1 << 18;
 /// The most that `blocking-write-and-flush` takes at once.

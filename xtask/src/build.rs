@@ -25,10 +25,19 @@ pub struct Parts {
     pub plugins: PathBuf,
 }
 
+/// Whether the tests are compiled together with the binaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// They are: what they share with the binaries is then compiled once, with the features that both need.
+    Too,
+    /// The binaries alone.
+    No,
+}
+
 /// Builds the host, the plugins and the test plugins.
-pub fn all(workspace: &Workspace) -> Result<Parts> {
+pub fn all(workspace: &Workspace, tests: Tests) -> Result<Parts> {
     let parts = Parts {
-        idsync: host(workspace)?,
+        idsync: host(workspace, tests)?,
         plugins: plugins(workspace)?,
     };
     test_plugins(workspace)?;
@@ -37,13 +46,23 @@ pub fn all(workspace: &Workspace) -> Result<Parts> {
     Ok(parts)
 }
 
-/// Builds the host in the dev profile.
-pub fn host(workspace: &Workspace) -> Result<PathBuf> {
-    run(&mut cargo(workspace, ["build", "--package", "idsync"]))?;
-    Ok(workspace
+/// Builds every binary of the dev profile in one command, so that what they share is compiled once, and answers the
+/// host's.
+pub fn host(workspace: &Workspace, tests: Tests) -> Result<PathBuf> {
+    let mut command = cargo(workspace, ["build", "--workspace", "--bins"]);
+    if tests == Tests::Too {
+        command.args(["--lib", "--tests"]);
+    }
+    run(&mut command)?;
+    Ok(binary(workspace, "idsync"))
+}
+
+/// Where a binary of the dev profile is.
+pub fn binary(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace
         .target
         .join("debug")
-        .join(format!("idsync{}", std::env::consts::EXE_SUFFIX)))
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Builds the providers that are delivered, and answers their folder.

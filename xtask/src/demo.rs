@@ -8,17 +8,16 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::build;
+use crate::build::{self, Tests};
 use crate::control;
 use crate::out;
-use crate::sim;
 use crate::workspace::Workspace;
 
 /// Builds everything, and goes the way.
 pub fn run(workspace: &Workspace) -> Result<()> {
-    let idsync = build::host(workspace)?;
+    let idsync = build::host(workspace, Tests::No)?;
     let plugins = build::plugins(workspace)?;
-    let sim = sim::build(workspace)?;
+    let sim = build::binary(workspace, "okta-sim");
     let folder = tempfile::tempdir().context("making a folder for the demo")?;
     let org = Org::start(&sim)?;
     let person = Person::sit_down(&idsync, &plugins, folder.path(), &org)?;

@@ -65,7 +65,7 @@ enum Task {
 fn run(task: Task) -> Result<()> {
     let workspace = Workspace::locate()?;
     match task {
-        Task::Build => build::all(&workspace).map(drop),
+        Task::Build => build::all(&workspace, build::Tests::No).map(drop),
         Task::Test { only: Some(part) } => test::only(&workspace, &part),
         Task::Test { only: None } => test::all(&workspace),
         Task::Demo => demo::run(&workspace),

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{self, cargo};
+use crate::build::{self, Tests};
+use crate::cargo;
 use crate::workspace::Workspace;
 
 /// Runs the simulated org until it is stopped.
@@ -16,9 +17,6 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Builds the simulated org.
 pub fn build(workspace: &Workspace) -> Result<PathBuf> {
-    cargo::run(&mut cargo(workspace, ["build", "--package", "okta-sim"]))?;
-    Ok(workspace
-        .target
-        .join("debug")
-        .join(format!("okta-sim{}", std::env::consts::EXE_SUFFIX)))
+    build::host(workspace, Tests::No)?;
+    Ok(build::binary(workspace, "okta-sim"))
 }

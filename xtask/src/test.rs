@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::build;
+use crate::build::{self, Tests};
 use crate::cargo::{cargo, run, watched};
 use crate::out;
 use crate::tidy;
@@ -42,7 +42,7 @@ pub fn all(workspace: &Workspace) -> Result<()> {
         }
         run(&mut clippy(workspace, &arguments))
     })?;
-    step("build", || build::all(workspace).map(drop))?;
+    step("build", || build::all(workspace, Tests::Too).map(drop))?;
     step("generated docs", || tidy::generated_docs(workspace, false))?;
     let mut totals = Totals::default();
     let tests_pass = step("tests", || {
@@ -59,7 +59,7 @@ pub fn all(workspace: &Workspace) -> Result<()> {
 
 /// Runs the tests of one name, after what they need was built.
 pub fn only(workspace: &Workspace, part: &str) -> Result<()> {
-    build::all(workspace)?;
+    build::all(workspace, Tests::Too)?;
     let mut totals = Totals::default();
     let mut command = cargo(workspace, ["test", "--workspace", "--no-fail-fast"]);
     command.args(["--lib", "--bins", "--tests", "--", part]);

@@ -50,7 +50,7 @@ pub fn run(workspace: &Workspace, write: bool) -> Result<()> {
     }
     out::line(&format!("tidy: {} files looked at", files.len()));
     if write {
-        build::host(workspace)?;
+        build::host(workspace, build::Tests::No)?;
         generated_docs(workspace, true)?;
     }
     Ok(())
@@ -58,10 +58,7 @@ pub fn run(workspace: &Workspace, write: bool) -> Result<()> {
 
 /// Compares the generated docs with what the built binary says, or writes them.
 pub fn generated_docs(workspace: &Workspace, write: bool) -> Result<()> {
-    let binary = workspace
-        .target
-        .join("debug")
-        .join(format!("idsync{}", std::env::consts::EXE_SUFFIX));
+    let binary = build::binary(workspace, "idsync");
     let path = workspace.root.join(REFERENCE);
     let page = reference::page(&binary)?;
     if write {

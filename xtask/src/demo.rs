@@ -216,16 +216,16 @@ fn say(text: &str) {
 const REAL_ORG: &str = "
 The same with a real Okta org
 -----------------------------
-Build the release with `cargo xtask dist`; its parts are dist/idsync and dist/plugins/okta.wasm.
+Build the release and go where it is: `cargo xtask dist && cd dist`. The plugin lies beside the binary, in plugins/.
 
 1. At Okta: Security, Administrators. Make a resource set with the sign-in app, all users and all groups, and a role
    that may view users, groups and applications.
-2. $ idsync --plugins dist/plugins directory add --provider okta --name acme
-   $ idsync --plugins dist/plugins directory key acme
+2. $ ./idsync directory add --provider okta --name acme
+   $ ./idsync directory key acme
 3. At Okta: make an API Services app. Under Client Credentials choose the public key method and add the key; grant the
    scopes okta.apps.read, okta.groups.read and okta.users.read; assign the role with the resource set.
-4. $ idsync --plugins dist/plugins directory set acme okta_domain=your-company.okta.com client_id=CLIENT_ID
-   $ idsync --plugins dist/plugins directory verify acme
-   $ idsync --plugins dist/plugins directory enable acme
-   $ idsync --plugins dist/plugins sync acme
-   $ idsync --plugins dist/plugins export acme";
+4. $ ./idsync directory set acme okta_domain=your-company.okta.com client_id=CLIENT_ID
+   $ ./idsync directory verify acme
+   $ ./idsync directory enable acme
+   $ ./idsync sync acme
+   $ ./idsync export acme";

@@ -1,5 +1,7 @@
 //! The log: lines on standard error, as text or JSON.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use super::args::LogFormat;
@@ -15,7 +17,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), CommandError> {
     })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A subscriber that is there already belongs to a test in the same process.
     let _ = match format {
         LogFormat::Text => subscriber.try_init(),

@@ -38,7 +38,13 @@ impl Guest for Hostile {
             settings: vec![
                 spec("behaviour", "What it does wrong", "none", "[a-z-]+", true),
                 spec("host", "The host that it may reach", "localhost", ".*", false),
-                spec("only_in_sync", "Whether it behaves while it verifies", "yes", "yes", false),
+                spec(
+                    "only_in_sync",
+                    "Whether it behaves while it verifies",
+                    "yes",
+                    "yes",
+                    false,
+                ),
             ],
             key: None,
             hosts: vec!["{host}".to_owned()],

@@ -3,6 +3,7 @@
 //! Nothing here does anything: no SQL, no HTTP, no wasmtime, no clock but as a trait. The ports are [`Provider`], what
 //! a provider plugin can do, and [`Staging`], where a run puts what it reads.
 
+mod causes;
 mod clock;
 mod description;
 mod directory;
@@ -16,6 +17,7 @@ mod settings;
 mod staging;
 mod verification;
 
+pub use causes::with_causes;
 pub use clock::{Clock, SystemClock, UnixMillis};
 pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingSpec};
 pub use directory::{DirectoryState, DisabledReason};

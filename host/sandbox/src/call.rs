@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{CallHook, Store, UpdateDeadline};
 
 use crate::engine::PluginEngine;
-use crate::fault::Fault;
+use crate::fault::{Fault, Stage};
 use crate::limiter::MemoryLimiter;
 use crate::limits::Limits;
 use crate::meter::CpuMeter;
@@ -77,12 +77,17 @@ impl Call<'_> {
         let mut store = store_of(engine, guest, limits, &cpu);
         let outcome = {
             let call = async {
-                let instance = plugin.instantiate_async(&mut store).await?;
-                function(&instance, &mut store).await
+                let instance = plugin
+                    .instantiate_async(&mut store)
+                    .await
+                    .map_err(|error| Fault::from_error(error, Stage::Instantiating, limits))?;
+                function(&instance, &mut store)
+                    .await
+                    .map_err(|error| Fault::from_error(error, Stage::Calling, limits))
             };
             tokio::select! {
                 biased;
-                outcome = call => outcome.map_err(|error| Fault::from_error(error, limits)),
+                outcome = call => outcome,
                 fault = out_of_time(time_limit, &cancel, limits.grace) => Err(fault),
             }
         };

@@ -111,9 +111,19 @@ pub enum Fault {
     Host(#[source] wasmtime::Error),
 }
 
+/// What was under way when a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The host made the instance. The plugin's own code runs in it only where it has a start function.
+    Instantiating,
+    /// The plugin's function ran.
+    Calling,
+}
+
 impl Fault {
-    /// Reads what came out of a call.
-    pub(crate) fn from_error(error: wasmtime::Error, limits: &Limits) -> Self {
+    /// Reads what came out of a call. What nothing is known of is the host's fault while the instance is made, and
+    /// afterwards the plugin's: an answer that can't be read, for instance, has no type.
+    pub(crate) fn from_error(error: wasmtime::Error, stage: Stage, limits: &Limits) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(fault) => return fault,
             Err(error) => error,
@@ -122,10 +132,14 @@ impl Fault {
             Ok(capability) => return Self::Capability(capability),
             Err(error) => error,
         };
-        if let Some(ResourceTableError::Full) = error.downcast_ref() {
-            return Self::OpenResources {
-                limit: limits.open_resources,
-            };
+        match error.downcast_ref() {
+            Some(ResourceTableError::Full) => {
+                return Self::OpenResources {
+                    limit: limits.open_resources,
+                };
+            }
+            Some(_) => return Self::Contract("it used a handle that does not exist".to_owned()),
+            None => {}
         }
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return Self::Exit { code: exit.0 };
@@ -145,7 +159,8 @@ impl Fault {
             }
             None => {}
         }
-        if error.is::<PoolConcurrencyLimitError>() {
+        // A system call that failed is never the plugin's own: none of its imports answers with one.
+        if error.is::<PoolConcurrencyLimitError>() || error.root_cause().is::<std::io::Error>() {
             return Self::Host(error);
         }
         let root = error.root_cause().to_string();
@@ -160,6 +175,8 @@ impl Fault {
             }
         } else if root.contains("resource limit exceeded") {
             Self::TooDemanding { reason: root }
+        } else if stage == Stage::Instantiating {
+            Self::Host(error)
         } else {
             Self::Trap { trap: root }
         }
@@ -219,5 +236,51 @@ impl Fault {
             );
         }
         failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn fault(error: wasmtime::Error, stage: Stage) -> Fault {
+        Fault::from_error(error, stage, &Limits::default())
+    }
+
+    fn no_memory() -> wasmtime::Error {
+        wasmtime::Error::from(io::Error::from(io::ErrorKind::OutOfMemory)).context("a fiber's stack")
+    }
+
+    #[test]
+    fn an_instance_that_could_not_be_made_is_the_hosts_fault() {
+        for error in [no_memory(), wasmtime::Error::msg("failed to make the instance")] {
+            let failure = fault(error, Stage::Instantiating).to_failure("sync");
+            assert_eq!(failure.kind, ErrorKind::Host, "{failure:?}");
+            assert!(failure.summary.contains("no fault of its own"), "{failure:?}");
+        }
+        let failure = fault(no_memory(), Stage::Calling).to_failure("sync");
+        assert_eq!(failure.kind, ErrorKind::Host, "{failure:?}");
+        assert!(failure.summary.contains("out of memory"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_start_function_that_traps_is_the_plugins_fault() {
+        let trapped = fault(Trap::UnreachableCodeReached.into(), Stage::Instantiating);
+        assert_eq!(trapped.kind(), ErrorKind::Plugin);
+        let own = fault(Fault::StackOverflow.into(), Stage::Instantiating);
+        assert!(matches!(own, Fault::StackOverflow));
+        let demanding = wasmtime::Error::msg("resource limit exceeded: instance count too high at 9");
+        assert_eq!(fault(demanding, Stage::Instantiating).kind(), ErrorKind::Plugin);
+    }
+
+    #[test]
+    fn an_answer_that_can_not_be_read_is_the_plugins_fault() {
+        let failure = fault(wasmtime::Error::msg("invalid utf-8"), Stage::Calling).to_failure("sync");
+        assert_eq!(failure.kind, ErrorKind::Plugin);
+        assert!(failure.summary.contains("invalid utf-8"), "{failure:?}");
+        let unknown = fault(ResourceTableError::NotPresent.into(), Stage::Calling);
+        assert!(matches!(unknown, Fault::Contract(_)), "{unknown:?}");
     }
 }

@@ -141,10 +141,7 @@ impl Sandbox {
         let code = self.compiling.compile(path, bytes).await?;
         let component = self
             .deserialize(&code)
-            .map_err(|error| SandboxError::TooDemanding {
-                path: path.to_owned(),
-                reason: format!("{error:#}"),
-            })?;
+            .map_err(|error| not_loadable(path, error))?;
         let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
         let kept = off_the_executor(move || cache.write(&digest, settings, &code)).await;
         if let Err(error) = kept {
@@ -182,11 +179,44 @@ impl Sandbox {
     }
 }
 
+/// Why freshly compiled code could not be loaded: it asks for more than the pool gives, or the host failed.
+fn not_loadable(path: &Path, error: wasmtime::Error) -> SandboxError {
+    let path = path.to_owned();
+    // wasmtime 48 has no types for the limits of its pool, whose texts all say this; the tests of loading notice when
+    // they change.
+    let is_over_a_limit = error
+        .chain()
+        .any(|cause| cause.to_string().contains("exceeds the "));
+    if is_over_a_limit {
+        SandboxError::TooDemanding {
+            path,
+            reason: format!("{error:#}"),
+        }
+    } else {
+        SandboxError::Code { path, source: error }
+    }
+}
+
 /// Runs what reads and writes files where it holds nobody up.
 async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never aborted, so that it ends early by a panic alone.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_memory_is_not_a_demanding_plugin() {
+        let error = wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+        let refused = not_loadable(Path::new("a.wasm"), error.context("mapping the code"));
+        assert!(matches!(refused, SandboxError::Code { .. }), "{refused}");
+        assert_eq!(refused.to_failure().kind, ErrorKind::Host);
     }
 }

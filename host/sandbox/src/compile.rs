@@ -25,6 +25,10 @@ pub const COMPILE_ARG: &str = "__compile-plugin";
 const WORDS_BYTES: u64 = 16 * 1024;
 /// The most machine code that one component may become, in bytes.
 const CODE_BYTES: u64 = 1 << 30;
+/// Threads of the compiler. Each takes address space, of which there is a limit, however many processors there are.
+const THREADS: &str = "4";
+/// Arenas that the C library's `malloc` sets apart for threads (mallopt(3)): each takes 64 MiB of address space.
+const ARENAS: &str = "2";
 /// What the compiler exits with when it refused a component.
 const REFUSED: u8 = 3;
 
@@ -79,6 +83,8 @@ impl Compiling {
             .arg(self.memory_bytes.to_string())
             .arg(self.cpu.as_secs().to_string())
             .env_clear()
+            .env("RAYON_NUM_THREADS", THREADS)
+            .env("MALLOC_ARENA_MAX", ARENAS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Whether a directory's settings are those that its plugin asks for.
 
-use idsync_model::{Description, SettingProblem, Settings};
+use idsync_model::{Description, SettingProblem, SettingSpec, Settings};
 use regex::{Regex, RegexBuilder};
 
 /// The largest program that a pattern may become, in bytes. Patterns come from plugins.
@@ -71,18 +71,42 @@ fn problem_of(description: &Description, name: &str, value: &str) -> Option<Stri
         ));
     }
     if value.chars().count() > VALUE_CHARS {
-        return Some(format!(
-            "{} has more than {VALUE_CHARS} characters",
-            setting.label
-        ));
+        return Some(too_long(setting));
     }
-    let matches = whole_pattern(&setting.pattern).is_ok_and(|pattern| pattern.is_match(value));
-    (!matches).then(|| {
+    (!fits(setting, value)).then(|| {
         format!(
             "`{value}` is no {}; it should look like `{}`",
             setting.label, setting.placeholder
         )
     })
+}
+
+/// What is wrong with the value of a secret: more than 4,096 characters, or not entirely what its pattern says. The
+/// problem's text never shows the value.
+pub fn check_secret(spec: &SettingSpec, value: &str) -> Result<(), SettingProblem> {
+    let problem = if value.chars().count() > VALUE_CHARS {
+        too_long(spec)
+    } else if fits(spec, value) {
+        return Ok(());
+    } else {
+        let label = &spec.label;
+        format!(
+            "the value is no {label}; it should look like `{}`",
+            spec.placeholder
+        )
+    };
+    Err(SettingProblem {
+        name: spec.name.clone(),
+        problem,
+    })
+}
+
+fn too_long(spec: &SettingSpec) -> String {
+    format!("{} has more than {VALUE_CHARS} characters", spec.label)
+}
+
+fn fits(spec: &SettingSpec, value: &str) -> bool {
+    whole_pattern(&spec.pattern).is_ok_and(|pattern| pattern.is_match(value))
 }
 
 /// A pattern that a whole value must match.
@@ -100,8 +124,6 @@ pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, String> {
 
 #[cfg(test)]
 mod tests {
-    use idsync_model::SettingSpec;
-
     use super::*;
 
     fn setting(name: &str, pattern: &str, required: bool, secret: bool) -> SettingSpec {
@@ -168,6 +190,36 @@ mod tests {
     fn what_is_missing_is_a_problem_only_where_all_must_be_there() {
         assert!(problems(&[], Completeness::Draft).is_empty());
         assert_eq!(problems(&[], Completeness::Complete), ["domain"]);
+    }
+
+    #[test]
+    fn a_secret_is_held_against_its_whole_pattern_and_never_shown() {
+        let token = setting("token", "tok_[a-z]{8}", true, true);
+        check_secret(&token, "tok_abcdefgh").expect("it fits");
+        for wrong in [
+            "tok_hunter",
+            "xtok_abcdefgh",
+            "tok_abcdefgh\n",
+            "tok_abcdefghi",
+            "",
+        ] {
+            let problem = check_secret(&token, wrong).expect_err("it does not fit");
+            assert_eq!(problem.name, "token");
+            assert!(problem.problem.contains("TOKEN"), "{problem:?}");
+            assert!(
+                wrong.is_empty() || !problem.problem.contains(wrong.trim()),
+                "{problem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_has_at_most_4096_characters() {
+        let token = setting("token", "(?s).*", true, true);
+        check_secret(&token, &"ü".repeat(4_096)).expect("it is just short enough");
+        let problem = check_secret(&token, &"ü".repeat(4_097)).expect_err("it is too long");
+        assert!(problem.problem.contains("4096"), "{problem:?}");
+        assert!(!problem.problem.contains('ü'), "{problem:?}");
     }
 
     #[test]

@@ -67,27 +67,29 @@ pub(crate) fn check(
     if exports.iter().any(|name| serves(EXPORT, name)) {
         return Ok(imports);
     }
+    let (found, hint) = what_instead(&exports);
     Err(SandboxError::OtherWorld {
         path: path.to_owned(),
         expected: EXPORT,
-        found: what_instead(&exports),
+        found,
+        hint,
     })
 }
 
-fn what_instead(exports: &[&str]) -> String {
+/// What a component exports in place of the contract, and what to do about it.
+fn what_instead(exports: &[&str]) -> (String, &'static str) {
     let (contract, _) = EXPORT.split_once('@').unwrap_or((EXPORT, ""));
     let other_version = exports
         .iter()
         .find(|name| name.split_once('@').is_some_and(|(name, _)| name == contract));
+    let build_it = "Build the plugin against the world `provider` of idsync's wit folder.";
     match other_version {
-        Some(name) => format!("it exports {name}: use a build of the plugin for this version of idsync"),
-        None if exports.is_empty() => {
-            "it exports nothing: build it against the world `provider` of idsync's wit folder".to_owned()
-        }
-        None => format!(
-            "it exports {}: build it against the world `provider` of idsync's wit folder",
-            exports.join(", ")
+        Some(name) => (
+            format!("it exports {name}"),
+            "Use a build of the plugin for this version of idsync.",
         ),
+        None if exports.is_empty() => ("it exports nothing".to_owned(), build_it),
+        None => (format!("it exports {}", exports.join(", ")), build_it),
     }
 }
 
@@ -129,8 +131,12 @@ mod tests {
 
     #[test]
     fn another_version_of_the_contract_is_called_that() {
-        assert!(what_instead(&["idsync:plugin/directory-sync@0.9.0"]).contains("@0.9.0: use a build"));
-        assert!(what_instead(&["wasi:cli/run@0.2.0"]).contains("wasi:cli/run@0.2.0: build it against"));
-        assert!(what_instead(&[]).contains("nothing"));
+        let (found, hint) = what_instead(&["idsync:plugin/directory-sync@0.9.0"]);
+        assert!(found.ends_with("@0.9.0"), "{found}");
+        assert!(hint.starts_with("Use a build"), "{hint}");
+        let (found, hint) = what_instead(&["wasi:cli/run@0.2.0"]);
+        assert!(found.ends_with("wasi:cli/run@0.2.0"), "{found}");
+        assert!(hint.starts_with("Build the plugin against"), "{hint}");
+        assert!(what_instead(&[]).0.contains("nothing"));
     }
 }

@@ -1,28 +1,25 @@
 //! Why a plugin could not be loaded.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use idsync_model::{ErrorKind, Failure};
+use idsync_model::{ErrorKind, Failure, with_causes};
 
 /// Why the sandbox could not be set up, or a plugin not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The engine could not be made: the pool is larger than what the machine lends.
-    #[error(
-        "the engine for plugins could not be made; a smaller pool of instances or memory may fit this machine"
-    )]
+    #[error("the engine for plugins could not be made")]
     Engine(#[source] wasmtime::Error),
     /// The thread that counts epochs could not be started.
-    #[error(
-        "the thread that counts the plugins' time could not be started; the limit on threads may be too low"
-    )]
+    #[error("the thread that counts the plugins' time could not be started")]
     Ticker(#[source] io::Error),
     /// The host offers something twice: a fault of ours.
-    #[error("what plugins are given could not be linked; this is a fault of idsync")]
+    #[error("what plugins are given could not be linked")]
     Linking(#[source] wasmtime::Error),
     /// The folder of compiled plugins could not be opened.
-    #[error("the folder of compiled plugins, {}, could not be opened; make it writable for this user", .folder.display())]
+    #[error("the folder of compiled plugins, {}, could not be opened", .folder.display())]
     CacheFolder {
         /// The folder.
         folder: PathBuf,
@@ -31,7 +28,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The file could not be read.
-    #[error("the plugin {} could not be read; check the path and the permissions", .path.display())]
+    #[error("the plugin {} could not be read", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -41,7 +38,7 @@ pub enum SandboxError {
     },
     /// The file is larger than any plugin may be.
     #[error(
-        "the plugin {} was not loaded because it has more than {} MiB; build it in release mode, without debug sections",
+        "the plugin {} was not loaded because it has more than {} MiB",
         .path.display(), .limit_bytes / (1024 * 1024)
     )]
     TooLarge {
@@ -51,7 +48,7 @@ pub enum SandboxError {
         limit_bytes: u64,
     },
     /// The file is something else than a component.
-    #[error("{} is no plugin: it is {found}; build the plugin for the target wasm32-wasip2", .path.display())]
+    #[error("{} is no plugin: it is {found}", .path.display())]
     NoComponent {
         /// The file.
         path: PathBuf,
@@ -59,7 +56,7 @@ pub enum SandboxError {
         found: FileKind,
     },
     /// The compiler refused the component.
-    #[error("the plugin {} could not be compiled: {reason}; build it anew for the target wasm32-wasip2", .path.display())]
+    #[error("the plugin {} could not be compiled: {reason}", .path.display())]
     Compile {
         /// The file.
         path: PathBuf,
@@ -69,7 +66,7 @@ pub enum SandboxError {
     /// The compiler used more than its limits, or crashed.
     #[error(
         "the plugin {} could not be compiled: the compiler was ended by {ended_by}, as happens when a plugin asks too much \
-         of it; use a plugin from a source that you trust", .path.display()
+         of it", .path.display()
     )]
     CompilerEnded {
         /// The file.
@@ -87,7 +84,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// Compiled code could not be loaded.
-    #[error("the compiled code of the plugin {} could not be loaded; remove the cache folder and try again", .path.display())]
+    #[error("the compiled code of the plugin {} could not be loaded", .path.display())]
     Code {
         /// The file.
         path: PathBuf,
@@ -97,7 +94,7 @@ pub enum SandboxError {
     },
     /// The component asks for something that no plugin is given.
     #[error(
-        "the plugin {} was refused because it imports {}, which no plugin is given; see the interfaces in wit/world.wit",
+        "the plugin {} was refused because it imports {}, which no plugin is given",
         .path.display(), .imports.join(", ")
     )]
     ForbiddenImport {
@@ -107,19 +104,20 @@ pub enum SandboxError {
         imports: Vec<String>,
     },
     /// The component was built against another world.
-    #[error("the plugin {} was refused because it does not export {expected}; {found}", .path.display())]
+    #[error("the plugin {} was refused because it does not export {expected}: {found}", .path.display())]
     OtherWorld {
         /// The file.
         path: PathBuf,
         /// The export that a plugin of this host has.
         expected: &'static str,
-        /// What it exports instead, and what to do.
+        /// What it exports instead.
         found: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// The component's imports or exports have other types than the contract.
     #[error(
-        "the plugin {} was refused because it was built against another form of the contract: {reason}; build it against \
-         the wit folder of this version of idsync", .path.display()
+        "the plugin {} was refused because it was built against another form of the contract: {reason}", .path.display()
     )]
     Contract {
         /// The file.
@@ -195,13 +193,38 @@ impl SandboxError {
             Self::Describe { source, .. } => source.kind,
             _ => ErrorKind::Plugin,
         };
-        let mut summary = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            summary.push_str(": ");
-            summary.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Failure::new(kind, "load", summary, "")
+        Failure::new(kind, "load", with_causes(self), self.hint())
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Engine(_) => "A smaller pool of instances or memory may fit this machine.",
+            Self::Ticker(_) => "The limit on threads may be too low: raise it, or run less on this machine.",
+            Self::Linking(_) => "This is a fault of idsync: please report it.",
+            Self::CacheFolder { .. } => "Make the folder writable for this user.",
+            Self::Read { .. } => "Check the path and the permissions.",
+            Self::TooLarge { .. } => "Build the plugin in release mode, without debug sections.",
+            Self::NoComponent { .. } => "Build the plugin for the target wasm32-wasip2.",
+            Self::Compile { .. } => "Build the plugin anew for the target wasm32-wasip2.",
+            Self::CompilerEnded { .. } => "Use a plugin from a source that you trust.",
+            Self::Compiler { .. } => {
+                "Check that the program is still where it was started from, and that this machine has memory and \
+                 processes left."
+            }
+            Self::Code { .. } => {
+                "Check that this machine has memory left; then remove the folder of compiled plugins and try again."
+            }
+            Self::ForbiddenImport { .. } => "Build the plugin with the interfaces in wit/world.wit alone.",
+            Self::OtherWorld { hint, .. } => hint,
+            Self::Contract { .. } => {
+                "Build the plugin against the wit folder of this version of idsync, or use a build that was."
+            }
+            Self::TooDemanding { .. } => {
+                "Raise the limits on plugins if you trust this one; otherwise report this to its author."
+            }
+            Self::Describe { source, .. } => return Cow::Owned(source.hint.clone()),
+            Self::Description { .. } => "Report this to the author of the plugin, with these lines.",
+        })
     }
 }

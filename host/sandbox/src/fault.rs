@@ -1,11 +1,10 @@
 //! Why one call of a plugin ended before it returned, and what an admin is told of it.
 
-use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use idsync_capability::CapabilityError;
-use idsync_model::{ErrorKind, Failure};
+use idsync_model::{ErrorKind, Failure, with_causes};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
@@ -208,13 +207,7 @@ impl Fault {
         if let Self::Capability(error) = self {
             return error.to_failure(stage);
         }
-        let mut summary = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let _ = write!(summary, ": {error}");
-            cause = error.source();
-        }
-        Failure::new(self.kind(), stage, summary, self.hint())
+        Failure::new(self.kind(), stage, with_causes(self), self.hint())
     }
 
     /// The same, with the last that the plugin wrote to its standard error, where that says more.

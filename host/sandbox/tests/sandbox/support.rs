@@ -80,7 +80,10 @@ impl Place {
     pub async fn refused_file(&self, bytes: &[u8]) -> SandboxError {
         let path = self.folder.path().join("plugin.wasm");
         std::fs::write(&path, bytes).expect("a temporary folder");
-        self.sandbox.load(&path).await.expect_err("it is no plugin")
+        let error = self.sandbox.load(&path).await.expect_err("it is no plugin");
+        assert!(!error.hint().is_empty(), "{error}");
+        assert_eq!(error.to_failure().hint, error.hint());
+        error
     }
 
     pub async fn hostile(&self) -> BoundPlugin {

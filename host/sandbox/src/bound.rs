@@ -37,7 +37,7 @@ pub struct Grants {
     pub key: Option<Arc<KeyPair>>,
     /// The directory's secrets and remembered values.
     pub vault: Option<(Arc<dyn SealedValues>, DirectorySealer)>,
-    /// Limits of its own, in place of the sandbox's.
+    /// Limits of its own, in place of the sandbox's. What exceeds the sandbox's pool counts as the pool's.
     pub limits: Option<Limits>,
 }
 
@@ -55,7 +55,8 @@ struct Reach<'a> {
 }
 
 impl BoundPlugin {
-    pub(crate) fn new(plugin: Arc<Plugin>, grants: Grants) -> Self {
+    pub(crate) fn new(plugin: Arc<Plugin>, mut grants: Grants) -> Self {
+        grants.limits = grants.limits.map(|limits| limits.within(&plugin.sandbox.pool));
         Self { plugin, grants }
     }
 

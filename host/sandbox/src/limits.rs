@@ -42,6 +42,20 @@ pub struct Limits {
     pub open_resources: usize,
 }
 
+impl Limits {
+    /// The same, where no more is given than each place of `pool` holds.
+    #[must_use]
+    pub fn within(self, pool: &Pool) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(pool.memory_bytes),
+            table_elements: self.table_elements.min(pool.table_elements),
+            core_instances: self.core_instances.min(pool.core_instances),
+            tables: self.tables.min(pool.tables),
+            ..self
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -64,7 +78,7 @@ impl Default for Limits {
     }
 }
 
-/// What one engine reserves. No call may be given more than this.
+/// What one engine reserves. No call is given more than this, whatever its limits say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     /// Instances that live at once; further calls wait for their turn.
@@ -95,5 +109,24 @@ impl Pool {
 impl Default for Pool {
     fn default() -> Self {
         Self::new(128, &Limits::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limit_reaches_beyond_the_pool() {
+        let few = Limits {
+            memory_bytes: MIB,
+            table_elements: 10,
+            core_instances: 2,
+            tables: 1,
+            ..Limits::default()
+        };
+        let pool = Pool::new(1, &few);
+        assert_eq!(Limits::default().within(&pool), few);
+        assert_eq!(few.clone().within(&Pool::default()), few);
     }
 }

@@ -24,7 +24,7 @@ use crate::plugin::Plugin;
 
 /// How a sandbox is set up.
 pub struct Setup {
-    /// What each call may use, where its directory says nothing else.
+    /// What each call may use, where its directory says nothing else. What exceeds the pool counts as the pool's.
     pub limits: Limits,
     /// What the engine reserves.
     pub pool: Pool,
@@ -48,6 +48,7 @@ type LoadedOnce = tokio::sync::Mutex<Weak<Plugin>>;
 pub struct Sandbox {
     pub(crate) engine: PluginEngine,
     pub(crate) limits: Limits,
+    pub(crate) pool: Pool,
     pub(crate) egress: Egress,
     pub(crate) clock: Arc<dyn Clock>,
     linker: Linker<Guest>,
@@ -76,7 +77,8 @@ impl Sandbox {
         })?;
         Ok(Arc::new(Self {
             engine,
-            limits: setup.limits,
+            limits: setup.limits.within(&setup.pool),
+            pool: setup.pool,
             egress: setup.egress,
             clock: setup.clock,
             linker,
@@ -217,6 +219,9 @@ mod tests {
         let error = wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
         let refused = not_loadable(Path::new("a.wasm"), error.context("mapping the code"));
         assert!(matches!(refused, SandboxError::Code { .. }), "{refused}");
-        assert_eq!(refused.to_failure().kind, ErrorKind::Host);
+        let failure = refused.to_failure();
+        assert_eq!(failure.kind, ErrorKind::Host);
+        assert_eq!(failure.hint, refused.hint());
+        assert!(failure.hint.contains("memory"), "{failure:?}");
     }
 }

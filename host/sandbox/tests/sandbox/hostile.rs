@@ -9,9 +9,9 @@ use idsync_model::{
     Clock as _, Entity, ErrorKind, ExternalId, Failure, Group, MembersVerdict, Mode, PagePart, Provider as _,
     Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
 };
-use idsync_sandbox::Limits;
+use idsync_sandbox::{Grants, Limits};
 
-use crate::support::{Place, context, failure, settings, settings_with_host, sync, sync_with};
+use crate::support::{Place, context, failure, no_grants, settings, settings_with_host, sync, sync_with};
 
 /// The failure of a behaviour, after which another call goes on as if nothing had been.
 async fn failure_of(behaviour: &str, limits: Limits) -> Failure {
@@ -67,6 +67,21 @@ async fn an_endless_loop_with_calls_of_the_host_is_ended() {
 #[tokio::test]
 async fn memory_beyond_the_limit_is_refused() {
     is_ended("memory", "more than its 128 MiB of memory").await;
+}
+
+#[tokio::test]
+async fn a_directory_is_given_no_more_memory_than_the_pool_has() {
+    let place = Place::new(Limits::default());
+    let grants = Grants {
+        limits: Some(Limits {
+            memory_bytes: 1 << 30,
+            ..Limits::default()
+        }),
+        ..no_grants()
+    };
+    let plugin = place.plugin().await.bind(grants);
+    let failed = failure(sync(&plugin, "memory").await);
+    assert!(failed.summary.contains("more than its 128 MiB"), "{failed:?}");
 }
 
 #[tokio::test]

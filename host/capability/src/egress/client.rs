@@ -1,5 +1,6 @@
 //! The client that all calls share: one pool of connections over checked addresses.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +44,7 @@ pub struct Egress {
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
     /// A file of certificates could not be read.
-    #[error(
-        "the certificates in {} could not be read: give `--ca-cert` a PEM file with at least one certificate",
-        path.display()
-    )]
+    #[error("the certificates in {} could not be read", path.display())]
     Certificates {
         /// The file.
         path: PathBuf,
@@ -56,6 +54,19 @@ pub enum EgressError {
     /// TLS could not be set up.
     #[error("TLS could not be set up")]
     Tls(#[from] rustls::Error),
+}
+
+impl EgressError {
+    /// What to do about it.
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Certificates { .. } => "Give `--ca-cert` a PEM file with at least one certificate.",
+            Self::Tls(_) => {
+                "Leave out `--ca-cert` to see whether its certificates are the reason; otherwise report this as a \
+                 fault of idsync."
+            }
+        })
+    }
 }
 
 impl Egress {

@@ -1,5 +1,6 @@
 //! The master key: where it comes from, how it is checked, and the keys that are derived from it.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -25,21 +26,18 @@ const CHECK_TEXT: &[u8] = b"idsync master key";
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
     /// The text given is no key.
-    #[error(
-        "the master key could not be read: IDSYNC_MASTER_KEY must be 32 bytes as 64 hexadecimal digits or as base64; \
-         `openssl rand -base64 32` makes one"
-    )]
+    #[error("the master key could not be read: IDSYNC_MASTER_KEY is not 32 bytes in hexadecimal or base64")]
     NotAKey,
     /// The key file holds no key.
-    #[error("the master key could not be read: {} holds no key; restore it from a backup", path.display())]
+    #[error("the master key could not be read: {} holds no key", path.display())]
     FileWithoutKey {
         /// The key file.
         path: PathBuf,
     },
     /// Others may read the key file.
     #[error(
-        "the master key in {path} is not used, because others can read it (mode {mode:03o}): run `chmod 600 {path}`, \
-         and make new directory keys if someone may have seen it", path = path.display()
+        "the master key in {path} is not used, because others can read it (mode {mode:03o})",
+        path = path.display()
     )]
     OpenToOthers {
         /// The key file.
@@ -49,8 +47,8 @@ pub enum MasterKeyError {
     },
     /// The values of this data directory were sealed with another key.
     #[error(
-        "the master key does not fit the data directory {}: its keys and secrets were sealed with another one; set \
-         IDSYNC_MASTER_KEY to that one, or restore its master.key", data_dir.display()
+        "the master key does not fit the data directory {}: its keys and secrets were sealed with another one",
+        data_dir.display()
     )]
     DoesNotFit {
         /// The data directory.
@@ -58,8 +56,8 @@ pub enum MasterKeyError {
     },
     /// Values were sealed with a key that is no longer there.
     #[error(
-        "there is no master key, and the data directory {} holds values that were sealed with one: set \
-         IDSYNC_MASTER_KEY, or restore its master.key from a backup", data_dir.display()
+        "there is no master key, and the data directory {} holds values that were sealed with one",
+        data_dir.display()
     )]
     Missing {
         /// The data directory.
@@ -73,6 +71,29 @@ pub enum MasterKeyError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl MasterKeyError {
+    /// What to do about it.
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::NotAKey => {
+                "Give it 64 hexadecimal digits or the base64 of 32 bytes; `openssl rand -base64 32` makes one."
+            }
+            Self::FileWithoutKey { .. } => "Restore it from a backup.",
+            Self::OpenToOthers { path, .. } => {
+                return Cow::Owned(format!(
+                    "Run `chmod 600 {}`, and make new directory keys if someone may have seen it.",
+                    path.display()
+                ));
+            }
+            Self::DoesNotFit { .. } => "Set IDSYNC_MASTER_KEY to that one, or restore its master.key.",
+            Self::Missing { .. } => "Set IDSYNC_MASTER_KEY, or restore its master.key from a backup.",
+            Self::File { .. } => {
+                "Check that the disk is not full, and that the file and its folder belong to this user."
+            }
+        })
+    }
 }
 
 /// The key from which all others are derived. It has no `Debug`, and is wiped from memory when it is dropped.

@@ -166,11 +166,12 @@ fn a_key_file_that_others_can_read_is_refused_with_what_to_do() {
     let file = dir.path().join("master.key");
     for open_to_others in [0o640, 0o604, 0o660, 0o644] {
         fs::set_permissions(&file, fs::Permissions::from_mode(open_to_others)).unwrap();
-        let error = MasterKey::open(dir.path(), None).err().unwrap().to_string();
-        assert!(
-            error.contains(&format!("chmod 600 {}", file.display())),
-            "{error}"
-        );
+        let hint = MasterKey::open(dir.path(), None)
+            .err()
+            .unwrap()
+            .hint()
+            .into_owned();
+        assert!(hint.contains(&format!("chmod 600 {}", file.display())), "{hint}");
     }
 }
 
@@ -186,6 +187,14 @@ fn a_master_key_that_does_not_fit_is_a_clear_error() {
     let none = MasterKey::open(dir.path(), None).err().unwrap();
     assert!(matches!(none, MasterKeyError::Missing { .. }), "{none}");
     assert!(!dir.path().join("master.key").exists());
+}
+
+#[test]
+fn a_key_file_that_can_not_be_kept_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = MasterKey::open(&dir.path().join("missing"), None).err().unwrap();
+    assert!(matches!(error, MasterKeyError::File { .. }), "{error}");
+    assert!(error.hint().contains("belong to this user"), "{}", error.hint());
 }
 
 #[test]
@@ -406,6 +415,6 @@ fn a_directory_without_a_key_and_calls_without_keys_say_so() {
             table: &mut table,
         };
         let error = keys.ephemeral_key(wit::Algorithm::Es256).unwrap_err();
-        assert!(CapabilityError::failure_in(&error, "describe").is_some());
+        assert!(error.is::<CapabilityError>());
     }
 }

@@ -1,7 +1,6 @@
 //! What ends a guest's call from the host's side. It passes through the guest as a wasmtime error, by type.
 
-use idsync_model::{ErrorKind, Failure, StagingError};
-use wasmtime::component::ResourceTableError;
+use idsync_model::{ErrorKind, Failure, StagingError, with_causes};
 
 /// Something that a guest did, or the host could not do, for which the call ends at once.
 #[derive(Debug, thiserror::Error)]
@@ -62,33 +61,13 @@ impl CapabilityError {
         };
         Failure::new(kind, stage, with_causes(self), hint)
     }
-
-    /// The failure for an error that came out of a guest's call, where a capability is its origin.
-    pub fn failure_in(error: &wasmtime::Error, stage: &str) -> Option<Failure> {
-        if let Some(own) = error.downcast_ref::<Self>() {
-            return Some(own.to_failure(stage));
-        }
-        match error.downcast_ref::<ResourceTableError>()? {
-            ResourceTableError::Full => Some(
-                Self::Limit {
-                    what: "open resource handles",
-                    limit: crate::HANDLE_LIMIT as u64,
-                }
-                .to_failure(stage),
-            ),
-            _ => Some(Self::Contract("it used a handle that does not exist".to_owned()).to_failure(stage)),
-        }
-    }
 }
 
-/// The error's text, followed by those of its causes.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+/// The failure of a call that a capability ended.
+#[cfg(test)]
+pub(crate) fn failure_in(error: &wasmtime::Error, stage: &str) -> Failure {
+    error
+        .downcast_ref::<CapabilityError>()
+        .expect("a capability ended the call")
+        .to_failure(stage)
 }

@@ -261,7 +261,7 @@ mod tests {
         let error = log
             .write(log::Level::Info, "again".to_owned(), Vec::new())
             .unwrap_err();
-        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        let failure = crate::error::failure_in(&error, "sync");
         assert_eq!(failure.kind, idsync_model::ErrorKind::Plugin);
         assert!(failure.summary.contains("10000"), "{}", failure.summary);
         assert_eq!(heard.0.lock().unwrap().len() as u64, LINE_LIMIT);

@@ -300,7 +300,7 @@ mod tests {
     }
 
     fn failure(error: &wasmtime::Error) -> idsync_model::Failure {
-        CapabilityError::failure_in(error, "sync").unwrap()
+        crate::error::failure_in(error, "sync")
     }
 
     #[tokio::test]

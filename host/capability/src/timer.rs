@@ -156,7 +156,7 @@ mod tests {
         for call in [CallKind::Describe, CallKind::Normalize] {
             let (mut timer, _, _) = timer_of(call);
             let error = timer.time_left().unwrap_err();
-            let failure = CapabilityError::failure_in(&error, "describe").unwrap();
+            let failure = crate::error::failure_in(&error, "describe");
             assert!(failure.summary.contains("timer.time-left"), "{}", failure.summary);
             assert!(failure.summary.contains(call.as_str()), "{}", failure.summary);
         }

@@ -247,10 +247,7 @@ mod tests {
         vault.remember("b".to_owned(), vec![1; half - 1]).await.unwrap();
         vault.remember("b".to_owned(), vec![2; half - 1]).await.unwrap();
         let error = vault.remember("c".to_owned(), vec![1]).await.unwrap_err();
-        assert_eq!(
-            CapabilityError::failure_in(&error, "sync").unwrap().kind,
-            ErrorKind::Plugin
-        );
+        assert_eq!(crate::error::failure_in(&error, "sync").kind, ErrorKind::Plugin);
     }
 
     #[tokio::test]
@@ -261,7 +258,7 @@ mod tests {
         });
         let mut vault = VaultCtx::new(CallKind::Sync, values, sealer());
         let error = vault.recall("apps".to_owned()).await.unwrap_err();
-        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        let failure = crate::error::failure_in(&error, "sync");
         assert_eq!(failure.kind, ErrorKind::Host);
         assert!(
             failure.summary.ends_with("the database is away"),
@@ -275,7 +272,7 @@ mod tests {
         for call in [CallKind::Describe, CallKind::Normalize] {
             let mut vault = VaultCtx::empty(call);
             let error = vault.secret("token".to_owned()).await.unwrap_err();
-            let failure = CapabilityError::failure_in(&error, call.as_str()).unwrap();
+            let failure = crate::error::failure_in(&error, call.as_str());
             assert!(failure.summary.contains("vault.secret"), "{}", failure.summary);
         }
     }

@@ -1,9 +1,8 @@
 //! Why a run stops before its end, in words for those who run it.
 
-use idsync_model::{ErrorKind, Failure};
+use idsync_model::{ErrorKind, Failure, with_causes};
 use idsync_store::{RunFacts, StoreError};
 
-use crate::staging::with_causes;
 use crate::text;
 
 /// Why a run stops before its end, and what is known of it by then.

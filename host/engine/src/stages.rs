@@ -111,7 +111,8 @@ impl<'a> Read<'a> {
             .map_err(|error| store_failure("plan", &error))
     }
 
-    /// Settings that were verified anew during the run make it one of old settings.
+    /// Settings or an org that were verified anew during the run make it one of the old ones. What is verified between
+    /// this look and the apply raises the directory's generation, so that the apply is refused and comes back here.
     async fn still_stands(&self) -> Result<(), Failure> {
         let begun = self.begun;
         let order = begun.order;
@@ -124,20 +125,25 @@ impl<'a> Read<'a> {
                 if now
                     .verified
                     .as_ref()
-                    .is_some_and(|v| v.fingerprint == begun.verified.fingerprint) =>
+                    .is_some_and(|v| is_same_setup(v, begun.verified)) =>
             {
                 Ok(())
             }
             Ok(_) => Err(Failure::new(
                 ErrorKind::Cancelled,
                 "apply",
-                "other settings were verified while the directory was read with the old ones",
+                "other settings or another org were verified while the directory was read with the old ones",
                 "Nothing was changed. Sync again.",
             )),
             Err(StoreError::UnknownDirectory { .. }) => Err(removed()),
             Err(error) => Err(store_failure("apply", &error)),
         }
     }
+}
+
+/// Whether what was read by one verification is good by another one too.
+fn is_same_setup(one: &Verified, other: &Verified) -> bool {
+    one.fingerprint == other.fingerprint && one.org_id == other.org_id
 }
 
 /// A run whose plan is made.

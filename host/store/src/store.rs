@@ -41,7 +41,8 @@ pub trait Store: Send + Sync {
         secrets: Vec<SealedSecret>,
     ) -> Result<Directory, StoreError>;
     /// Records a successful verification. When it stands for something else than the last one did, the next run is
-    /// full.
+    /// full; when the settings or the org are other ones, the generation is raised, so that a run in progress, which
+    /// reads with the old ones, can't apply any more.
     async fn record_verification(
         &self,
         tenant: &TenantName,

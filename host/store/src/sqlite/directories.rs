@@ -192,6 +192,8 @@ pub(super) fn record_verification(
             full_mark = full_mark
                 + ((verified_fingerprint, verified_plugin_version, verified_org)
                     IS NOT (:fingerprint, :plugin_version, :org)),
+            generation = generation
+                + ((verified_fingerprint, verified_org) IS NOT (:fingerprint, :org)),
             verified_settings = :settings,
             verified_fingerprint = :fingerprint,
             verified_plugin_version = :plugin_version,

@@ -49,7 +49,8 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         verified: Verified,
     ) -> Result<Directory, StoreError>;
-    /// Sets the state. Disabling raises the generation, so that a run in progress can't apply any more.
+    /// Sets the state. Disabling ends a run in progress as cancelled and raises the generation, so that the run can
+    /// write nothing more, even if the directory is enabled again before it notices.
     async fn set_state(
         &self,
         tenant: &TenantName,
@@ -135,6 +136,7 @@ pub trait Store: Send + Sync {
     /// Errs with `Stale` when the directory has moved on since the plan was made.
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError>;
     /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
+    /// Errs with `Stale` when the directory has moved on since the plan was made; the run can plan again then.
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
     /// Ends a run that applies nothing, and drops its staging.
     async fn end_run(

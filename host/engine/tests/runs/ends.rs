@@ -237,6 +237,8 @@ async fn a_directory_that_is_disabled_while_it_is_read_is_not_changed_any_more()
     });
     let report = world.sync().await;
     assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.summary.contains("the directory was disabled"), "{error:?}");
     assert_eq!(world.seen().await, before);
     world.provider.reads_org();
     assert_eq!(
@@ -274,6 +276,29 @@ async fn move_on(store: &dyn Store, tenant: &TenantName, directory: &DirectoryId
 }
 
 #[tokio::test]
+async fn runs_3_4_a_run_during_which_its_directory_was_disabled_and_enabled_again_writes_nothing() {
+    let world = World::synced(Org::of(3)).await;
+    let before = world.seen().await;
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_with(&world, 1, |store, tenant, directory| {
+        Box::pin(async move {
+            for (state, reason) in [
+                (DirectoryState::Disabled, Some(DisabledReason::Person)),
+                (DirectoryState::Active, None),
+            ] {
+                store.set_state(tenant, directory, state, reason).await.unwrap();
+            }
+        })
+    })
+    .await;
+    assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.summary.contains("the directory was disabled"), "{error:?}");
+    assert_eq!(world.seen().await, before);
+    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
+}
+
+#[tokio::test]
 async fn runs_5_3_a_run_whose_directory_moved_on_while_it_read_plans_at_the_present_generation() {
     let world = World::synced(Org::of(3)).await;
     world.provider.change(|org| org.add_user("new"));
@@ -299,8 +324,8 @@ async fn runs_5_3_a_run_whose_directory_moved_on_while_it_read_plans_at_the_pres
 type Happening =
     for<'a> fn(&'a dyn Store, &'a TenantName, &'a DirectoryId) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Has something happen when a run is about to apply, a number of times.
-struct BeforeApply {
+/// Has something happen when a run is about to apply or hold its plan, a number of times.
+struct BeforeEnd {
     happening: Happening,
     store: Arc<dyn Store>,
     tenant: TenantName,
@@ -308,11 +333,11 @@ struct BeforeApply {
     times: AtomicUsize,
 }
 
-impl EventSink for BeforeApply {
+impl EventSink for BeforeEnd {
     fn emit(&self, event: RunEvent) {
-        let is_apply = matches!(event, RunEvent::Progress { stage, .. } if stage == "apply");
+        let is_end = matches!(event, RunEvent::Progress { stage, .. } if stage == "apply" || stage == "hold");
         let once_less = |times: usize| times.checked_sub(1);
-        if !is_apply || self.times.fetch_update(SeqCst, SeqCst, once_less).is_err() {
+        if !is_end || self.times.fetch_update(SeqCst, SeqCst, once_less).is_err() {
             return;
         }
         // On a thread of its own, since a runtime's thread can't wait for another runtime.
@@ -335,7 +360,7 @@ async fn run_while_it_moves_on(world: &World, times: usize) -> RunReport {
 async fn run_with(world: &World, times: usize, happening: Happening) -> RunReport {
     let signals = RunSignals {
         cancel: world.cancel.clone(),
-        events: Arc::new(BeforeApply {
+        events: Arc::new(BeforeEnd {
             happening,
             store: world.store.clone(),
             tenant: world.tenant.clone(),
@@ -364,9 +389,22 @@ async fn runs_5_3_a_plan_that_goes_stale_again_and_again_is_given_up() {
     let before = world.seen().await;
     world.provider.change(|org| org.add_user("new"));
     let report = run_while_it_moves_on(&world, 2).await;
-    assert_eq!(report.outcome, Outcome::Failed);
-    assert_eq!(report.error.unwrap().kind, ErrorKind::Host);
+    assert_eq!(report.outcome, Outcome::Cancelled);
+    let error = report.error.unwrap();
+    assert_eq!(error.summary, "the directory was changed while the plan was made");
     assert_eq!(world.seen().await, before);
+}
+
+#[tokio::test]
+async fn runs_5_3_a_plan_that_went_stale_before_it_was_held_is_made_again_once() {
+    for (times, outcome) in [(1, Outcome::Held), (2, Outcome::Cancelled)] {
+        let world = World::synced(Org::of(30)).await;
+        let before = world.seen().await;
+        world.provider.change(|org| *org = Org::of(10));
+        let report = run_while_it_moves_on(&world, times).await;
+        assert_eq!(report.outcome, outcome, "{report:?}");
+        assert_eq!(world.seen().await, before);
+    }
 }
 
 /// A sync during which something else is verified than what it reads with.
@@ -389,7 +427,7 @@ async fn sync_while_verified(world: &World, change: fn(&mut Verified)) {
 async fn a_run_of_old_settings_is_not_applied_once_new_ones_are_verified() {
     let world = World::synced(Org::of(3)).await;
     sync_while_verified(&world, |verified| {
-        "settings-2".clone_into(&mut verified.fingerprint)
+        "settings-2".clone_into(&mut verified.fingerprint);
     })
     .await;
 }

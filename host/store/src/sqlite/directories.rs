@@ -1,7 +1,8 @@
 //! Directories: added, found, changed. Their removal is a run of its own, in `removal`.
 
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Settings, StoredCounts, TenantName, UnixMillis,
+    DirectoryId, DirectoryState, DisabledReason, ErrorKind, Failure, RunId, Settings, StoredCounts,
+    TenantName, UnixMillis,
 };
 use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, named_params};
 
@@ -217,18 +218,31 @@ pub(super) fn record_verification(
     })
 }
 
+/// Why a run in progress ends when its directory is disabled.
+fn disabling() -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        "disabling",
+        "the directory was disabled before the run ended",
+        "Nothing was changed. Sync it by hand, or enable it.",
+    )
+}
+
+/// Sets the state. Returns besides the runs that disabling ended, whose files can go.
 pub(super) fn set_state(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
     state: DirectoryState,
     reason: Option<&DisabledReason>,
-) -> Result<Directory, StoreError> {
+    now: UnixMillis,
+) -> Result<(Directory, Vec<RunId>), StoreError> {
     const SET: &str = "
         UPDATE directory
         SET state = :state, disabled_reason = :reason, generation = generation + :raise
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    change(connection, tenant, directory, |transaction, scope| {
+    let mut ended = Vec::new();
+    let directory = change(connection, tenant, directory, |transaction, scope| {
         transaction.execute(
             SET,
             named_params! {
@@ -239,6 +253,10 @@ pub(super) fn set_state(
                 ":raise": i64::from(state == DirectoryState::Disabled),
             },
         )?;
+        if state == DirectoryState::Disabled {
+            ended = runs::end_unended(transaction, scope, now, &disabling())?;
+        }
         Ok(())
-    })
+    })?;
+    Ok((directory, ended))
 }

@@ -134,10 +134,20 @@ async fn runs_3_4_a_disabled_directory_is_written_by_no_run_in_progress() {
         .await
         .unwrap();
     assert_eq!(disabled.disabled_reason, Some(DisabledReason::Person));
+    let run = plan.run().clone();
+    house
+        .store
+        .set_state(&house.tenant, &acme.id, DirectoryState::Active, None)
+        .await
+        .unwrap();
     let refused = house.store.apply(plan, RunFacts::default()).await;
 
-    assert!(matches!(refused, Err(StoreError::Stale { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::RunEnded { .. })), "{refused:?}");
     assert_eq!(house.seen(&acme).await, Seen::default());
+    let ended = house.store.run(&house.tenant, &run).await.unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    assert_eq!(ended.error.unwrap().stage, "disabling");
+    assert_eq!(house.path().join("staging").read_dir().unwrap().count(), 0);
 }
 
 #[tokio::test]

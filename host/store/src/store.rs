@@ -32,11 +32,13 @@ pub trait Store: Send + Sync {
     async fn directories(&self, tenant: &TenantName) -> Result<Vec<Directory>, StoreError>;
     /// One directory. An id counts before a name.
     async fn directory(&self, tenant: &TenantName, id_or_name: &str) -> Result<Directory, StoreError>;
-    /// Replaces the settings, and those secrets that are named. The next run is full.
+    /// Replaces the settings, and those secrets that are named. The next run is full. Errs with `SettingsChanged` when
+    /// the stored settings are not `expected`, from which the new ones were made.
     async fn set_settings(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        expected: &Settings,
         settings: Settings,
         secrets: Vec<SealedSecret>,
     ) -> Result<Directory, StoreError>;

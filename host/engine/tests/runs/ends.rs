@@ -75,6 +75,7 @@ async fn runs_7_1_the_verified_settings_are_used_until_new_ones_are_verified() {
         .set_settings(
             &world.tenant,
             &world.directory,
+            &settings("example.com"),
             settings("new.example.com"),
             Vec::new(),
         )
@@ -87,6 +88,28 @@ async fn runs_7_1_the_verified_settings_are_used_until_new_ones_are_verified() {
     assert_eq!(requests[0].settings, settings("example.com"));
     assert_eq!(requests[1].settings, settings("new.example.com"));
     assert_eq!(requests[1].expected_org.as_deref(), Some("org-1"));
+}
+
+#[tokio::test]
+async fn runs_7_1_what_was_verified_is_what_was_checked_whatever_was_set_meanwhile() {
+    let world = World::new(Org::of(1)).await;
+    let checked = world.directory().await.settings;
+    let settings = idsync_model::Settings::from_iter([("domain".to_owned(), "new.example.com".to_owned())]);
+    world
+        .store
+        .set_settings(
+            &world.tenant,
+            &world.directory,
+            &checked,
+            settings.clone(),
+            Vec::new(),
+        )
+        .await
+        .unwrap();
+    world.verify_settings(checked.clone(), "settings-1", true).await;
+    let directory = world.directory().await;
+    assert_eq!(directory.verified.unwrap().settings, checked);
+    assert_eq!(directory.settings, settings, "it is still to be verified");
 }
 
 #[tokio::test]

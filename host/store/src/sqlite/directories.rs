@@ -161,22 +161,27 @@ pub(super) fn set_settings(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
+    expected: &Settings,
     settings: &Settings,
     secrets: &[SealedSecret],
 ) -> Result<Directory, StoreError> {
     const SET: &str = "
         UPDATE directory
         SET settings = :settings, full_mark = full_mark + 1
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND settings = :expected";
     change(connection, tenant, directory, |transaction, scope| {
-        transaction.execute(
+        let set = transaction.execute(
             SET,
             named_params! {
                 ":tenant_id": scope.tenant_id,
                 ":directory_key": scope.directory_key,
                 ":settings": json(settings),
+                ":expected": json(expected),
             },
         )?;
+        if set == 0 {
+            return Err(StoreError::SettingsChanged);
+        }
         vault::set_secrets(transaction, scope, secrets)
     })
 }

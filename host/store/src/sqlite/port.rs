@@ -56,12 +56,15 @@ impl Store for SqliteStore {
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        expected: &Settings,
         settings: Settings,
         secrets: Vec<SealedSecret>,
     ) -> Result<Directory, StoreError> {
-        let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.write(move |store, _| directories::set_settings(store, &tenant, &directory, &settings, &secrets))
-            .await
+        let (tenant, directory, expected) = (tenant.clone(), directory.clone(), expected.clone());
+        self.write(move |store, _| {
+            directories::set_settings(store, &tenant, &directory, &expected, &settings, &secrets)
+        })
+        .await
     }
 
     async fn record_verification(

@@ -94,7 +94,13 @@ async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() 
 
     house
         .store
-        .set_settings(&house.tenant, &acme.id, Settings::default(), Vec::new())
+        .set_settings(
+            &house.tenant,
+            &acme.id,
+            &acme.settings,
+            Settings::default(),
+            Vec::new(),
+        )
         .await
         .unwrap();
     let plan = house
@@ -112,6 +118,32 @@ async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() 
             .unwrap()
             .full_run_due
     );
+}
+
+#[tokio::test]
+async fn settings_that_were_changed_meanwhile_are_not_overwritten() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let settings = |name: &str| Settings::from_iter([(name.to_owned(), "x".to_owned())]);
+    let set = async |name: &str| {
+        house
+            .store
+            .set_settings(
+                &house.tenant,
+                &acme.id,
+                &acme.settings,
+                settings(name),
+                Vec::new(),
+            )
+            .await
+    };
+    assert_eq!(set("first").await.unwrap().settings, settings("first"));
+
+    let refused = set("second").await;
+
+    assert!(matches!(refused, Err(StoreError::SettingsChanged)), "{refused:?}");
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert_eq!(now.settings, settings("first"));
 }
 
 #[tokio::test]

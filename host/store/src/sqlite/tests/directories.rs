@@ -254,6 +254,26 @@ async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed(
 }
 
 #[tokio::test]
+async fn a_removal_does_not_wait_for_who_reads() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    house.sync(&acme, &Org::default().user("ann")).await;
+    let reader = house.raw();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM directory_user")
+        .unwrap();
+
+    let removed = house
+        .store
+        .remove_directory(&house.tenant, &acme.id, &RunId::generate())
+        .await
+        .unwrap();
+
+    assert_eq!(removed.run.users.deleted, 1);
+    house.directory("other").await;
+}
+
+#[tokio::test]
 async fn runs_2_4_the_time_of_the_last_full_read_is_its_start() {
     let house = house();
     let acme = house.directory("acme").await;

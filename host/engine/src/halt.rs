@@ -1,9 +1,8 @@
 //! Why a run stops before its end, in words for those who run it.
 
-use idsync_model::{ErrorKind, Failure};
+use idsync_model::{ErrorKind, Failure, with_causes};
 use idsync_store::{RunFacts, StoreError};
 
-use crate::staging::with_causes;
 use crate::text;
 
 /// Why a run stops before its end, and what is known of it by then.
@@ -30,10 +29,17 @@ pub(crate) const HOST_HINT: &str =
 pub(crate) const PLUGIN_HINT: &str =
     "This is a fault of the plugin: tell its author, with the log of the run.";
 
-/// A failure of the store: the host's, unless the directory is gone.
+/// A failure of the store: the host's, unless something else was done with the directory meanwhile.
 pub(crate) fn store_failure(stage: &str, error: &StoreError) -> Failure {
     match error {
-        StoreError::UnknownDirectory { .. } | StoreError::RunEnded { .. } => removed(),
+        StoreError::UnknownDirectory { .. } => removed(),
+        StoreError::RunEnded { .. } => ended(stage),
+        StoreError::Stale { .. } => Failure::new(
+            ErrorKind::Cancelled,
+            stage,
+            "the directory was changed while the plan was made",
+            "Nothing was changed. Sync again.",
+        ),
         other => {
             // Some errors of the database quote a whole statement.
             let mut summary = with_causes(other);
@@ -60,6 +66,17 @@ pub(crate) fn cancelled(stage: &str) -> Failure {
         stage,
         "the run was cancelled before anything was changed",
         "Sync again when it suits.",
+    )
+}
+
+/// Something else ended the run: the removal or the disabling of its directory. The store knows which, and its word
+/// goes before this one.
+pub(crate) fn ended(stage: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        stage,
+        "the run was ended by something else before it was done",
+        "Nothing was changed.",
     )
 }
 

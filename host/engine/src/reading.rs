@@ -8,7 +8,7 @@ use idsync_model::{
 use idsync_store::{RunFacts, StagingRows, StoreError};
 use tokio::task::JoinSet;
 
-use crate::halt::{HOST_HINT, Halt, PLUGIN_HINT, cancelled, late_breach, removed, store_failure};
+use crate::halt::{HOST_HINT, Halt, PLUGIN_HINT, cancelled, ended, late_breach, store_failure};
 use crate::stages::{Begun, Read};
 use crate::staging::{RunStaging, StagingScope};
 
@@ -178,16 +178,11 @@ impl<'a> Reading<'a> {
         Ok(groups.iter().map(|group| format!("group `{group}`")).collect())
     }
 
-    /// A staging that can't be written because the directory is gone is no fault of the host.
+    /// A staging that can't be written because something else ended the run is no fault of the host.
     async fn explain_loss(&self, failure: Failure) -> Failure {
         let order = self.begun.order;
-        match self
-            .begun
-            .store
-            .directory(&order.tenant, order.directory.as_str())
-            .await
-        {
-            Err(StoreError::UnknownDirectory { .. }) => removed(),
+        match self.begun.store.run(&order.tenant, &order.run).await {
+            Ok(record) if record.outcome.is_some() => ended("staging"),
             _ => failure,
         }
     }

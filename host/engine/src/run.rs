@@ -172,16 +172,18 @@ impl Sync {
 
     async fn end_as_failed(&self, order: &RunOrder, halt: Halt) -> Result<RunRecord, EngineError> {
         let Halt { failure, facts } = halt;
-        tracing::warn!(run = %order.run, kind = %failure.kind, stage = failure.stage, "{}", failure.summary);
         let ended = self
             .store
             .end_run(&order.tenant, &order.run, RunEnd::Failed(failure.clone()), facts)
             .await;
         let record = match ended {
-            // The removal of the directory has ended the run already.
+            // The removal or the disabling of the directory has ended the run already, and said why.
             Err(StoreError::RunEnded { .. }) => self.store.run(&order.tenant, &order.run).await,
             other => other,
         };
+        let told = record.as_ref().ok().and_then(|record| record.error.as_ref());
+        let told = told.unwrap_or(&failure);
+        tracing::warn!(run = %order.run, kind = %told.kind, stage = told.stage, "{}", told.summary);
         record.map_err(|source| EngineError::Unrecorded {
             run: order.run.clone(),
             failure: Box::new(failure),

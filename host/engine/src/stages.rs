@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idsync_model::{DirectoryState, ErrorKind, Failure, Held, Mode, RunEvent};
+use idsync_model::{ErrorKind, Failure, Held, Mode, RunEvent};
 use idsync_store::{
     Plan, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, StagingRows, Store, StoreError, Verified,
 };
@@ -79,7 +79,7 @@ impl<'a> Read<'a> {
     }
 
     /// Plans against the directory as it is now, when it moved on during the run by something that lets the run
-    /// stand. Disabling does not: it is to stop the run in progress.
+    /// stand. Disabling and removal do not: they end the run.
     async fn plan_anew(&self) -> Result<Plan, Failure> {
         let begun = self.begun;
         let order = begun.order;
@@ -92,14 +92,6 @@ impl<'a> Read<'a> {
             Err(StoreError::UnknownDirectory { .. }) => return Err(removed()),
             Err(error) => return Err(store_failure("plan", &error)),
         };
-        if now.state == DirectoryState::Disabled {
-            return Err(Failure::new(
-                ErrorKind::Cancelled,
-                "plan",
-                "the directory was disabled while it was read",
-                "Nothing was changed. Sync it by hand, or enable it.",
-            ));
-        }
         let basis = RunBasis {
             generation: now.generation,
             stored: now.counts,
@@ -111,7 +103,8 @@ impl<'a> Read<'a> {
             .map_err(|error| store_failure("plan", &error))
     }
 
-    /// Settings that were verified anew during the run make it one of old settings.
+    /// Settings or an org that were verified anew during the run make it one of the old ones. What is verified between
+    /// this look and the apply raises the directory's generation, so that the apply is refused and comes back here.
     async fn still_stands(&self) -> Result<(), Failure> {
         let begun = self.begun;
         let order = begun.order;
@@ -124,20 +117,25 @@ impl<'a> Read<'a> {
                 if now
                     .verified
                     .as_ref()
-                    .is_some_and(|v| v.fingerprint == begun.verified.fingerprint) =>
+                    .is_some_and(|v| is_same_setup(v, begun.verified)) =>
             {
                 Ok(())
             }
             Ok(_) => Err(Failure::new(
                 ErrorKind::Cancelled,
                 "apply",
-                "other settings were verified while the directory was read with the old ones",
+                "other settings or another org were verified while the directory was read with the old ones",
                 "Nothing was changed. Sync again.",
             )),
             Err(StoreError::UnknownDirectory { .. }) => Err(removed()),
             Err(error) => Err(store_failure("apply", &error)),
         }
     }
+}
+
+/// Whether what was read by one verification is good by another one too.
+fn is_same_setup(one: &Verified, other: &Verified) -> bool {
+    one.fingerprint == other.fingerprint && one.org_id == other.org_id
 }
 
 /// A run whose plan is made.
@@ -181,27 +179,20 @@ impl Planned<'_> {
                 return Ok(Settled { record, held });
             }
             read.still_stands().await?;
-            if let Some(held) = held {
-                let record = begun
-                    .store
-                    .hold(plan, held, read.facts.clone())
-                    .await
-                    .map_err(|error| store_failure("hold", &error))?;
-                return Ok(Settled { record, held: None });
-            }
-            begun.progress("apply");
-            match begun.store.apply(plan, read.facts.clone()).await {
+            let stage = if held.is_some() { "hold" } else { "apply" };
+            begun.progress(stage);
+            let facts = read.facts.clone();
+            let ended = match held {
+                Some(held) => begun.store.hold(plan, held, facts).await,
+                None => begun.store.apply(plan, facts).await.map(|applied| applied.run),
+            };
+            match ended {
                 Err(StoreError::Stale { .. }) if may_plan_anew => {
                     may_plan_anew = false;
                     plan = read.plan_anew().await?;
                 }
-                Err(error) => return Err(store_failure("apply", &error)),
-                Ok(applied) => {
-                    return Ok(Settled {
-                        record: applied.run,
-                        held: None,
-                    });
-                }
+                Err(error) => return Err(store_failure(stage, &error)),
+                Ok(record) => return Ok(Settled { record, held: None }),
             }
         }
     }

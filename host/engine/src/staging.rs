@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use idsync_model::{
     DirectoryId, Entity, EventSink, ExternalId, Group, MembersVerdict, MembersVersion, Mode, PagePart,
-    RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis, User,
+    RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis, User, with_causes,
 };
 use idsync_store::{GroupRead, ListState, StagingRows, Store, StoreError};
 
@@ -344,18 +344,6 @@ fn staging_error(error: StoreError) -> StagingError {
         StoreError::GroupNotPut { .. } | StoreError::ListNotOpen { .. } => contract(error.to_string()),
         other => StagingError::Host(Box::new(other)),
     }
-}
-
-/// An error with all its causes on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use idsync_model::{
-    CallContext, Check, CheckOutcome, Clock, DirectoryId, Provider, TenantName, Verification,
+    CallContext, Check, CheckOutcome, Clock, DirectoryId, Provider, Settings, TenantName, Verification,
 };
 use idsync_store::{Store, Verified};
 
@@ -16,6 +16,8 @@ pub struct VerifyOrder {
     pub tenant: TenantName,
     /// The directory.
     pub directory: DirectoryId,
+    /// The settings to verify: those that were checked, and that the fingerprint is of.
+    pub settings: Settings,
     /// A digest of all that is verified: settings, secrets, key, the plugin's major version.
     pub fingerprint: String,
     /// The version of the plugin behind the provider.
@@ -24,7 +26,7 @@ pub struct VerifyOrder {
     pub by_person: bool,
 }
 
-/// Verifies the present settings of a directory. The answer has all checks, that of the org among them; when it is
+/// Verifies settings of a directory. The answer has all checks, that of the org among them; when it is
 /// verified, this is stored, and the next runs use these settings.
 ///
 /// Errs when the directory is unknown, the plugin breaks, or the store fails.
@@ -36,7 +38,7 @@ pub async fn verify(
     context: CallContext,
 ) -> Result<Verification, EngineError> {
     let directory = store.directory(&order.tenant, order.directory.as_str()).await?;
-    let mut verification = provider.verify(&directory.settings, context).await?;
+    let mut verification = provider.verify(&order.settings, context).await?;
     let known = directory.verified.and_then(|verified| verified.org_id);
     if let Some(known) = known
         && verification.is_verified()
@@ -46,7 +48,7 @@ pub async fn verify(
     }
     if verification.is_verified() {
         let verified = Verified {
-            settings: directory.settings,
+            settings: order.settings,
             fingerprint: order.fingerprint,
             plugin_version: order.plugin_version,
             org_id: verification.org_id.clone(),

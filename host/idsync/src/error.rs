@@ -11,7 +11,7 @@ use serde::Serialize;
 pub enum Kind {
     /// No such tenant, directory or run in this tenant.
     UnknownId,
-    /// The directory is being synced.
+    /// Something else is at work: the directory is being synced, or was changed meanwhile.
     Busy,
     /// The command can't be meant like that.
     Usage,
@@ -128,7 +128,7 @@ impl From<idsync_store::StoreError> for CommandError {
                 Kind::UnknownId
             }
             Store::NameTaken { .. } | Store::TenantNotEmpty { .. } => Kind::Usage,
-            Store::Locked(_) => Kind::Busy,
+            Store::Locked(_) | Store::SettingsChanged => Kind::Busy,
             _ => Kind::Run(ErrorKind::Host),
         };
         Self::in_two_parts(kind, &with_causes(&error))

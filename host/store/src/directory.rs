@@ -129,7 +129,8 @@ pub struct Directory {
     pub last_full_at: Option<UnixMillis>,
     /// Whether the next run must be full whatever its time (RUNS: changes of settings, key or plugin; held plans).
     pub full_run_due: bool,
-    /// Raised by every apply, purge, removal and disabling.
+    /// Raised by every apply, purge, removal and disabling, and by a verification of other settings or of another
+    /// org. A plan of an older generation is never applied.
     pub generation: u64,
     /// What readers see of it.
     pub counts: StoredCounts,

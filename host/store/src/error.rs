@@ -38,6 +38,9 @@ pub enum StoreError {
         /// How many it has.
         directories: u64,
     },
+    /// The settings are not those that the new ones were made from.
+    #[error("the settings were changed meanwhile; look at them and set again")]
+    SettingsChanged,
     /// The directory was changed by another apply, removal or disabling since the plan was begun.
     #[error(
         "the plan of {run} was made at generation {planned} of its directory, which is at {found} now; sync again"

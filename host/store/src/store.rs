@@ -32,23 +32,27 @@ pub trait Store: Send + Sync {
     async fn directories(&self, tenant: &TenantName) -> Result<Vec<Directory>, StoreError>;
     /// One directory. An id counts before a name.
     async fn directory(&self, tenant: &TenantName, id_or_name: &str) -> Result<Directory, StoreError>;
-    /// Replaces the settings, and those secrets that are named. The next run is full.
+    /// Replaces the settings, and those secrets that are named. The next run is full. Errs with `SettingsChanged` when
+    /// the stored settings are not `expected`, from which the new ones were made.
     async fn set_settings(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        expected: &Settings,
         settings: Settings,
         secrets: Vec<SealedSecret>,
     ) -> Result<Directory, StoreError>;
     /// Records a successful verification. When it stands for something else than the last one did, the next run is
-    /// full.
+    /// full; when the settings or the org are other ones, the generation is raised, so that a run in progress, which
+    /// reads with the old ones, can't apply any more.
     async fn record_verification(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
         verified: Verified,
     ) -> Result<Directory, StoreError>;
-    /// Sets the state. Disabling raises the generation, so that a run in progress can't apply any more.
+    /// Sets the state. Disabling ends a run in progress as cancelled and raises the generation, so that the run can
+    /// write nothing more, even if the directory is enabled again before it notices.
     async fn set_state(
         &self,
         tenant: &TenantName,
@@ -134,6 +138,7 @@ pub trait Store: Send + Sync {
     /// Errs with `Stale` when the directory has moved on since the plan was made.
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError>;
     /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
+    /// Errs with `Stale` when the directory has moved on since the plan was made; the run can plan again then.
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
     /// Ends a run that applies nothing, and drops its staging.
     async fn end_run(

@@ -1,5 +1,6 @@
 //! How runs end: cancelled, too late, broken off, beside another one, after a dead one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,7 +12,7 @@ use idsync_model::{
     DirectoryId, DirectoryState, DisabledReason, ErrorKind, EventSink, Failure, Mode, Outcome, RunEvent,
     RunId, RunReport, TenantName, Trigger,
 };
-use idsync_store::{NewRun, Store};
+use idsync_store::{NewRun, Store, Verified};
 use tokio::sync::Notify;
 
 use crate::org::{Org, refused, user_row};
@@ -74,6 +75,7 @@ async fn runs_7_1_the_verified_settings_are_used_until_new_ones_are_verified() {
         .set_settings(
             &world.tenant,
             &world.directory,
+            &settings("example.com"),
             settings("new.example.com"),
             Vec::new(),
         )
@@ -86,6 +88,28 @@ async fn runs_7_1_the_verified_settings_are_used_until_new_ones_are_verified() {
     assert_eq!(requests[0].settings, settings("example.com"));
     assert_eq!(requests[1].settings, settings("new.example.com"));
     assert_eq!(requests[1].expected_org.as_deref(), Some("org-1"));
+}
+
+#[tokio::test]
+async fn runs_7_1_what_was_verified_is_what_was_checked_whatever_was_set_meanwhile() {
+    let world = World::new(Org::of(1)).await;
+    let checked = world.directory().await.settings;
+    let settings = idsync_model::Settings::from_iter([("domain".to_owned(), "new.example.com".to_owned())]);
+    world
+        .store
+        .set_settings(
+            &world.tenant,
+            &world.directory,
+            &checked,
+            settings.clone(),
+            Vec::new(),
+        )
+        .await
+        .unwrap();
+    world.verify_settings(checked.clone(), "settings-1", true).await;
+    let directory = world.directory().await;
+    assert_eq!(directory.verified.unwrap().settings, checked);
+    assert_eq!(directory.settings, settings, "it is still to be verified");
 }
 
 #[tokio::test]
@@ -236,6 +260,8 @@ async fn a_directory_that_is_disabled_while_it_is_read_is_not_changed_any_more()
     });
     let report = world.sync().await;
     assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.summary.contains("the directory was disabled"), "{error:?}");
     assert_eq!(world.seen().await, before);
     world.provider.reads_org();
     assert_eq!(
@@ -245,14 +271,54 @@ async fn a_directory_that_is_disabled_while_it_is_read_is_not_changed_any_more()
     );
 }
 
-/// Disables the directory and enables it again: what was planned before is stale.
+/// Records that something else is verified now.
+async fn record(
+    store: &dyn Store,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+    change: impl FnOnce(&mut Verified),
+) {
+    let now = store.directory(tenant, directory.as_str()).await.unwrap();
+    let mut verified = now.verified.unwrap();
+    change(&mut verified);
+    store
+        .record_verification(tenant, directory, verified)
+        .await
+        .unwrap();
+}
+
+/// Verifies other settings and then the old ones again: what was planned before is stale, and what was read stands.
 async fn move_on(store: &dyn Store, tenant: &TenantName, directory: &DirectoryId) {
-    for (state, reason) in [
-        (DirectoryState::Disabled, Some(DisabledReason::Person)),
-        (DirectoryState::Active, None),
-    ] {
-        store.set_state(tenant, directory, state, reason).await.unwrap();
-    }
+    let now = store.directory(tenant, directory.as_str()).await.unwrap();
+    let old = now.verified.unwrap();
+    record(store, tenant, directory, |verified| {
+        "settings-2".clone_into(&mut verified.fingerprint);
+    })
+    .await;
+    record(store, tenant, directory, |verified| *verified = old).await;
+}
+
+#[tokio::test]
+async fn runs_3_4_a_run_during_which_its_directory_was_disabled_and_enabled_again_writes_nothing() {
+    let world = World::synced(Org::of(3)).await;
+    let before = world.seen().await;
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_with(&world, 1, |store, tenant, directory| {
+        Box::pin(async move {
+            for (state, reason) in [
+                (DirectoryState::Disabled, Some(DisabledReason::Person)),
+                (DirectoryState::Active, None),
+            ] {
+                store.set_state(tenant, directory, state, reason).await.unwrap();
+            }
+        })
+    })
+    .await;
+    assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.summary.contains("the directory was disabled"), "{error:?}");
+    assert_eq!(world.seen().await, before);
+    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
 }
 
 #[tokio::test]
@@ -277,35 +343,48 @@ async fn runs_5_3_a_run_whose_directory_moved_on_while_it_read_plans_at_the_pres
     world.assert_equals_org().await;
 }
 
-/// Moves the directory on when a run is about to apply, a number of times.
-struct MovesOn {
+/// What happens to a directory while it is synced.
+type Happening =
+    for<'a> fn(&'a dyn Store, &'a TenantName, &'a DirectoryId) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Has something happen when a run is about to apply or hold its plan, a number of times.
+struct BeforeEnd {
+    happening: Happening,
     store: Arc<dyn Store>,
     tenant: TenantName,
     directory: DirectoryId,
     times: AtomicUsize,
 }
 
-impl EventSink for MovesOn {
+impl EventSink for BeforeEnd {
     fn emit(&self, event: RunEvent) {
-        let is_apply = matches!(event, RunEvent::Progress { stage, .. } if stage == "apply");
+        let is_end = matches!(event, RunEvent::Progress { stage, .. } if stage == "apply" || stage == "hold");
         let once_less = |times: usize| times.checked_sub(1);
-        if !is_apply || self.times.fetch_update(SeqCst, SeqCst, once_less).is_err() {
+        if !is_end || self.times.fetch_update(SeqCst, SeqCst, once_less).is_err() {
             return;
         }
         // On a thread of its own, since a runtime's thread can't wait for another runtime.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                runtime.block_on(move_on(&*self.store, &self.tenant, &self.directory));
+                runtime.block_on((self.happening)(&*self.store, &self.tenant, &self.directory));
             });
         });
     }
 }
 
 async fn run_while_it_moves_on(world: &World, times: usize) -> RunReport {
+    run_with(world, times, |store, tenant, directory| {
+        Box::pin(move_on(store, tenant, directory))
+    })
+    .await
+}
+
+async fn run_with(world: &World, times: usize, happening: Happening) -> RunReport {
     let signals = RunSignals {
         cancel: world.cancel.clone(),
-        events: Arc::new(MovesOn {
+        events: Arc::new(BeforeEnd {
+            happening,
             store: world.store.clone(),
             tenant: world.tenant.clone(),
             directory: world.directory.clone(),
@@ -333,32 +412,67 @@ async fn runs_5_3_a_plan_that_goes_stale_again_and_again_is_given_up() {
     let before = world.seen().await;
     world.provider.change(|org| org.add_user("new"));
     let report = run_while_it_moves_on(&world, 2).await;
-    assert_eq!(report.outcome, Outcome::Failed);
-    assert_eq!(report.error.unwrap().kind, ErrorKind::Host);
+    assert_eq!(report.outcome, Outcome::Cancelled);
+    let error = report.error.unwrap();
+    assert_eq!(error.summary, "the directory was changed while the plan was made");
+    assert_eq!(world.seen().await, before);
+}
+
+#[tokio::test]
+async fn runs_5_3_a_plan_that_went_stale_before_it_was_held_is_made_again_once() {
+    for (times, outcome) in [(1, Outcome::Held), (2, Outcome::Cancelled)] {
+        let world = World::synced(Org::of(30)).await;
+        let before = world.seen().await;
+        world.provider.change(|org| *org = Org::of(10));
+        let report = run_while_it_moves_on(&world, times).await;
+        assert_eq!(report.outcome, outcome, "{report:?}");
+        assert_eq!(world.seen().await, before);
+    }
+}
+
+/// A sync during which something else is verified than what it reads with.
+async fn sync_while_verified(world: &World, change: fn(&mut Verified)) {
+    let before = world.seen().await;
+    let (store, tenant, directory) = (world.store.clone(), world.tenant.clone(), world.directory.clone());
+    world.provider.does(move |_, _| {
+        let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
+        async move {
+            record(&*store, &tenant, &directory, change).await;
+            Ok(())
+        }
+    });
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
     assert_eq!(world.seen().await, before);
 }
 
 #[tokio::test]
 async fn a_run_of_old_settings_is_not_applied_once_new_ones_are_verified() {
     let world = World::synced(Org::of(3)).await;
+    sync_while_verified(&world, |verified| {
+        "settings-2".clone_into(&mut verified.fingerprint);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn runs_4_5_a_run_of_the_old_org_is_not_applied_once_the_new_one_is_confirmed() {
+    let world = World::synced(Org::of(3)).await;
+    sync_while_verified(&world, |verified| verified.org_id = Some("org-2".to_owned())).await;
+}
+
+#[tokio::test]
+async fn runs_4_5_not_even_when_it_is_confirmed_just_before_the_apply() {
+    let world = World::synced(Org::of(3)).await;
     let before = world.seen().await;
-    let (store, tenant, directory) = (world.store.clone(), world.tenant.clone(), world.directory.clone());
-    world.provider.does(move |_, _| {
-        let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
-        async move {
-            let now = store.directory(&tenant, directory.as_str()).await.unwrap();
-            let verified = idsync_store::Verified {
-                fingerprint: "settings-2".to_owned(),
-                ..now.verified.unwrap()
-            };
-            store
-                .record_verification(&tenant, &directory, verified)
-                .await
-                .unwrap();
-            Ok(())
-        }
-    });
-    assert_eq!(world.sync().await.outcome, Outcome::Cancelled);
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_with(&world, 1, |store, tenant, directory| {
+        Box::pin(record(store, tenant, directory, |verified| {
+            verified.org_id = Some("org-2".to_owned());
+        }))
+    })
+    .await;
+    assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
     assert_eq!(world.seen().await, before);
 }
 

@@ -136,10 +136,22 @@ impl World {
         .await
     }
 
+    /// Verifies the present settings.
     pub async fn verify(&self, fingerprint: &str, by_person: bool) -> Verification {
+        let settings = self.directory().await.settings;
+        self.verify_settings(settings, fingerprint, by_person).await
+    }
+
+    pub async fn verify_settings(
+        &self,
+        settings: Settings,
+        fingerprint: &str,
+        by_person: bool,
+    ) -> Verification {
         let order = VerifyOrder {
             tenant: self.tenant.clone(),
             directory: self.directory.clone(),
+            settings,
             fingerprint: fingerprint.to_owned(),
             plugin_version: "1.0.0".to_owned(),
             by_person,

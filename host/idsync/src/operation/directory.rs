@@ -172,12 +172,18 @@ pub async fn set(
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
     let plugin = app.plugin(&directory.provider).await?;
     let description = plugin.description();
-    let (secrets, settings) = split(description, directory.settings, pairs);
+    let (secrets, settings) = split(description, directory.settings.clone(), pairs);
     let (settings, notes) = normalized(app, &plugin, settings).await?;
     let secrets = seal(&app.master_key().directory_sealer(directory.id.clone()), secrets);
     let directory = app
         .store()
-        .set_settings(app.tenant(), &directory.id, settings, secrets)
+        .set_settings(
+            app.tenant(),
+            &directory.id,
+            &directory.settings,
+            settings,
+            secrets,
+        )
         .await?;
     let mut view = view(app, directory, Some(description)).await?;
     view.notes = notes;

@@ -55,6 +55,7 @@ pub async fn verify(
     let order = VerifyOrder {
         tenant: app.tenant().clone(),
         directory: directory.id.clone(),
+        settings: directory.settings.clone(),
         fingerprint: app.fingerprint(&directory, &description.version).await?,
         plugin_version: description.version.clone(),
         by_person: true,

@@ -19,6 +19,9 @@ const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_stor
 /// How long a statement waits for a writer of another process: longer than a large apply takes.
 const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
 
+/// How long emptying the journal waits for who reads: others wait for it meanwhile.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What the journal keeps of the disk once a large apply is over.
 const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
@@ -46,15 +49,35 @@ fn open_steps(
         let found = version(&connection, &path, known)?;
         if found < known {
             upgrade(&mut connection, files, found, steps)?;
-            add_first_tenant(&connection, clock)?;
         }
     }
+    add_first_tenant(&connection, clock)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // What is erased is overwritten where that costs no further page.
     connection.pragma_update(None, "secure_delete", "fast")?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     Ok(connection)
+}
+
+/// Overwrites what the journal still holds of rows that were erased. Whoever reads through the journal is waited for
+/// only shortly; what stays then goes when the last connection to the store is closed.
+pub(super) fn empty_journal(store: &Connection) {
+    let emptied = store
+        .busy_timeout(JOURNAL_TIMEOUT)
+        .and_then(|()| store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)));
+    match emptied {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::warn!(
+                "the journal of the store is in use, and keeps what was erased until all commands end"
+            );
+        }
+        Err(error) => tracing::warn!(%error, "the journal of the store could not be emptied"),
+    }
+    if let Err(error) = store.busy_timeout(BUSY_TIMEOUT) {
+        tracing::warn!(%error, "the store's wait for other writers could not be set");
+    }
 }
 
 /// A connection that only reads.
@@ -154,12 +177,18 @@ fn upgrade(
         })
 }
 
-/// The tenant `default` exists from the start; one that was removed later does not come back.
+/// The tenant `default` exists from the start; one that was removed later does not come back. It is looked for at each
+/// opening, since a process may have died between making the tables and this.
 fn add_first_tenant(connection: &Connection, clock: &dyn Clock) -> Result<(), StoreError> {
+    const HAD_TENANTS: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tenant')";
     const ADD: &str = "
         INSERT INTO tenant (name, created_at)
         SELECT :name, :now
         WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tenant')";
+    // Looked up before it is written, so that most openings need not wait for who writes.
+    if connection.query_row(HAD_TENANTS, [], |row| row.get(0))? {
+        return Ok(());
+    }
     connection.execute(
         ADD,
         named_params! { ":name": TenantName::default_tenant().as_str(), ":now": clock.now().0 },
@@ -218,6 +247,26 @@ mod tests {
         let copy = connect(&files.copy_of_version(1)).unwrap();
         assert_eq!(version(&copy, &files.database(), 2).unwrap(), 1);
         assert_eq!(tenants(&copy), 1);
+    }
+
+    #[test]
+    fn a_first_start_that_died_before_it_added_the_first_tenant_is_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        let store = open_writer(&files, &clock).unwrap();
+        store
+            .execute_batch("DELETE FROM tenant; DELETE FROM sqlite_sequence WHERE name = 'tenant'")
+            .unwrap();
+        drop(store);
+
+        let store = open_writer(&files, &clock).unwrap();
+        assert_eq!(tenants(&store), 1);
+
+        store.execute_batch("DELETE FROM tenant").unwrap();
+        drop(store);
+        let store = open_writer(&files, &clock).unwrap();
+        assert_eq!(tenants(&store), 0, "one that was removed does not come back");
     }
 
     #[test]

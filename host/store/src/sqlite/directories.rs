@@ -1,7 +1,8 @@
 //! Directories: added, found, changed. Their removal is a run of its own, in `removal`.
 
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Settings, StoredCounts, TenantName, UnixMillis,
+    DirectoryId, DirectoryState, DisabledReason, ErrorKind, Failure, RunId, Settings, StoredCounts,
+    TenantName, UnixMillis,
 };
 use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, named_params};
 
@@ -160,22 +161,27 @@ pub(super) fn set_settings(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
+    expected: &Settings,
     settings: &Settings,
     secrets: &[SealedSecret],
 ) -> Result<Directory, StoreError> {
     const SET: &str = "
         UPDATE directory
         SET settings = :settings, full_mark = full_mark + 1
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND settings = :expected";
     change(connection, tenant, directory, |transaction, scope| {
-        transaction.execute(
+        let set = transaction.execute(
             SET,
             named_params! {
                 ":tenant_id": scope.tenant_id,
                 ":directory_key": scope.directory_key,
                 ":settings": json(settings),
+                ":expected": json(expected),
             },
         )?;
+        if set == 0 {
+            return Err(StoreError::SettingsChanged);
+        }
         vault::set_secrets(transaction, scope, secrets)
     })
 }
@@ -192,6 +198,8 @@ pub(super) fn record_verification(
             full_mark = full_mark
                 + ((verified_fingerprint, verified_plugin_version, verified_org)
                     IS NOT (:fingerprint, :plugin_version, :org)),
+            generation = generation
+                + ((verified_fingerprint, verified_org) IS NOT (:fingerprint, :org)),
             verified_settings = :settings,
             verified_fingerprint = :fingerprint,
             verified_plugin_version = :plugin_version,
@@ -215,18 +223,31 @@ pub(super) fn record_verification(
     })
 }
 
+/// Why a run in progress ends when its directory is disabled.
+fn disabling() -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        "disabling",
+        "the directory was disabled before the run ended",
+        "Nothing was changed. Sync it by hand, or enable it.",
+    )
+}
+
+/// Sets the state. Returns besides the runs that disabling ended, whose files can go.
 pub(super) fn set_state(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
     state: DirectoryState,
     reason: Option<&DisabledReason>,
-) -> Result<Directory, StoreError> {
+    now: UnixMillis,
+) -> Result<(Directory, Vec<RunId>), StoreError> {
     const SET: &str = "
         UPDATE directory
         SET state = :state, disabled_reason = :reason, generation = generation + :raise
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    change(connection, tenant, directory, |transaction, scope| {
+    let mut ended = Vec::new();
+    let directory = change(connection, tenant, directory, |transaction, scope| {
         transaction.execute(
             SET,
             named_params! {
@@ -237,6 +258,10 @@ pub(super) fn set_state(
                 ":raise": i64::from(state == DirectoryState::Disabled),
             },
         )?;
+        if state == DirectoryState::Disabled {
+            ended = runs::end_unended(transaction, scope, now, &disabling())?;
+        }
         Ok(())
-    })
+    })?;
+    Ok((directory, ended))
 }

@@ -31,6 +31,16 @@ pub(super) fn keep_file(files: &DataDir, run: &RunId) -> Result<Vec<u8>, StoreEr
     Ok(digest)
 }
 
+/// Moves the file of a plan that went stale meanwhile back to where its run can plan anew.
+pub(super) fn give_back(files: &DataDir, run: &RunId) -> Result<(), StoreError> {
+    let (from, to) = (files.held(run), files.staging(run));
+    fs::rename(&from, &to).map_err(|source| StoreError::File {
+        action: "taking back the plan",
+        path: from,
+        source,
+    })
+}
+
 fn digest(path: &Path) -> Result<Vec<u8>, StoreError> {
     let failed = |source| StoreError::File {
         action: "reading the plan",

@@ -56,12 +56,15 @@ impl Store for SqliteStore {
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        expected: &Settings,
         settings: Settings,
         secrets: Vec<SealedSecret>,
     ) -> Result<Directory, StoreError> {
-        let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.write(move |store, _| directories::set_settings(store, &tenant, &directory, &settings, &secrets))
-            .await
+        let (tenant, directory, expected) = (tenant.clone(), directory.clone(), expected.clone());
+        self.write(move |store, _| {
+            directories::set_settings(store, &tenant, &directory, &expected, &settings, &secrets)
+        })
+        .await
     }
 
     async fn record_verification(
@@ -83,8 +86,14 @@ impl Store for SqliteStore {
         reason: Option<DisabledReason>,
     ) -> Result<Directory, StoreError> {
         let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.write(move |store, _| directories::set_state(store, &tenant, &directory, state, reason.as_ref()))
-            .await
+        self.write(move |store, shared| {
+            let now = shared.clock.now();
+            let (directory, ended) =
+                directories::set_state(store, &tenant, &directory, state, reason.as_ref(), now)?;
+            shared.drop_files(&ended);
+            Ok(directory)
+        })
+        .await
     }
 
     async fn remove_directory(
@@ -289,11 +298,15 @@ impl Store for SqliteStore {
                 &skips,
                 now,
             );
-            lock(&shared.stagings).remove(&plan.run);
             match held {
                 Ok((record, superseded)) => {
+                    lock(&shared.stagings).remove(&plan.run);
                     shared.drop_files(superseded.as_slice());
                     Ok(record)
+                }
+                Err(stale @ StoreError::Stale { .. }) => {
+                    hold::give_back(&shared.files, &plan.run)?;
+                    Err(stale)
                 }
                 Err(error) => {
                     shared.drop_files(&[plan.run]);

@@ -6,6 +6,7 @@ use idsync_model::{
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::apply::{Block, last_seq};
+use super::connection::empty_journal;
 use super::runs::{self, Ending, RunCounts};
 use super::word::unsigned;
 use super::{scope, vault};
@@ -126,10 +127,8 @@ pub(super) fn remove(
         },
     )?;
     transaction.commit()?;
-    // The journal would keep the erased bytes until it is reused.
-    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "the journal of the store could not be emptied");
-    }
+    // The journal would keep the erased bytes until it is reused. The directory is removed all the same.
+    empty_journal(connection);
     Ok((
         Applied {
             run: record,

@@ -101,7 +101,13 @@ async fn a_plugin_reaches_its_own_values_within_their_limit() {
     };
     let with_secret = house
         .store
-        .set_settings(&house.tenant, &one.id, one.settings.clone(), vec![secret])
+        .set_settings(
+            &house.tenant,
+            &one.id,
+            &one.settings,
+            one.settings.clone(),
+            vec![secret],
+        )
         .await
         .unwrap();
     assert_eq!(with_secret.secret_names, ["token"]);

@@ -94,7 +94,13 @@ async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() 
 
     house
         .store
-        .set_settings(&house.tenant, &acme.id, Settings::default(), Vec::new())
+        .set_settings(
+            &house.tenant,
+            &acme.id,
+            &acme.settings,
+            Settings::default(),
+            Vec::new(),
+        )
         .await
         .unwrap();
     let plan = house
@@ -112,6 +118,32 @@ async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() 
             .unwrap()
             .full_run_due
     );
+}
+
+#[tokio::test]
+async fn settings_that_were_changed_meanwhile_are_not_overwritten() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let settings = |name: &str| Settings::from_iter([(name.to_owned(), "x".to_owned())]);
+    let set = async |name: &str| {
+        house
+            .store
+            .set_settings(
+                &house.tenant,
+                &acme.id,
+                &acme.settings,
+                settings(name),
+                Vec::new(),
+            )
+            .await
+    };
+    assert_eq!(set("first").await.unwrap().settings, settings("first"));
+
+    let refused = set("second").await;
+
+    assert!(matches!(refused, Err(StoreError::SettingsChanged)), "{refused:?}");
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert_eq!(now.settings, settings("first"));
 }
 
 #[tokio::test]
@@ -134,10 +166,20 @@ async fn runs_3_4_a_disabled_directory_is_written_by_no_run_in_progress() {
         .await
         .unwrap();
     assert_eq!(disabled.disabled_reason, Some(DisabledReason::Person));
+    let run = plan.run().clone();
+    house
+        .store
+        .set_state(&house.tenant, &acme.id, DirectoryState::Active, None)
+        .await
+        .unwrap();
     let refused = house.store.apply(plan, RunFacts::default()).await;
 
-    assert!(matches!(refused, Err(StoreError::Stale { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::RunEnded { .. })), "{refused:?}");
     assert_eq!(house.seen(&acme).await, Seen::default());
+    let ended = house.store.run(&house.tenant, &run).await.unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    assert_eq!(ended.error.unwrap().stage, "disabling");
+    assert_eq!(house.path().join("staging").read_dir().unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -209,6 +251,26 @@ async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed(
     let again = house.directory("acme").await;
     assert_ne!(again.id, acme.id);
     assert_eq!(house.seen(&again).await, Seen::default());
+}
+
+#[tokio::test]
+async fn a_removal_does_not_wait_for_who_reads() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    house.sync(&acme, &Org::default().user("ann")).await;
+    let reader = house.raw();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM directory_user")
+        .unwrap();
+
+    let removed = house
+        .store
+        .remove_directory(&house.tenant, &acme.id, &RunId::generate())
+        .await
+        .unwrap();
+
+    assert_eq!(removed.run.users.deleted, 1);
+    house.directory("other").await;
 }
 
 #[tokio::test]

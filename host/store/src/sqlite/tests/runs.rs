@@ -1,9 +1,10 @@
 //! Runs: their end, whatever it is, and what is kept of them.
 
-use idsync_model::{Entity, ErrorKind, Failure, Mode, Operation, Outcome};
+use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome, Settings};
 
 use super::org::{Org, Seen, house};
-use crate::{RunEnd, RunFacts, StoreError};
+use crate::sqlite::{files::DataDir, hold};
+use crate::{RunBasis, RunEnd, RunFacts, StoreError, Verified};
 
 fn failure(kind: ErrorKind) -> RunEnd {
     RunEnd::Failed(Failure::new(
@@ -116,6 +117,49 @@ async fn a_dry_run_keeps_its_counts_and_changes_nothing() {
             .unwrap()
             .full_run_due
     );
+}
+
+#[tokio::test]
+async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    house.sync(&acme, &Org::default().user("ann").user("bob")).await;
+    let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
+    Org::default().user("ann").put(&*staging, house.clock_now()).await;
+    let plan_at = async |generation| {
+        let basis = RunBasis { generation, ..basis };
+        let staging = staging.clone();
+        house.store.make_plan(&house.tenant, staging, basis).await
+    };
+    let plan = plan_at(basis.generation).await.unwrap();
+    // The directory moves on when the file of the plan has its new name.
+    let files = DataDir::open(&house.path()).unwrap();
+    hold::keep_file(&files, &run).unwrap();
+    let verified = Verified {
+        settings: Settings::default(),
+        fingerprint: "a".to_owned(),
+        plugin_version: "1.0.0".to_owned(),
+        org_id: Some("00o1".to_owned()),
+        at: house.clock_now(),
+    };
+    house
+        .store
+        .record_verification(&house.tenant, &acme.id, verified)
+        .await
+        .unwrap();
+    hold::give_back(&files, &run).unwrap();
+
+    let reasons = Held { reasons: Vec::new() };
+    let stale = house.store.hold(plan, reasons.clone(), RunFacts::default()).await;
+
+    assert!(matches!(stale, Err(StoreError::Stale { .. })), "{stale:?}");
+    let plan = plan_at(basis.generation + 1).await.unwrap();
+    let held = house
+        .store
+        .hold(plan, reasons, RunFacts::default())
+        .await
+        .unwrap();
+    assert_eq!((held.outcome, held.users.deleted), (Some(Outcome::Held), 1));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ The **Client ID** stands at the top of the **General** tab.",
 Press **Verify Now** (`idsync directory verify`). idsync connects and looks at each part on its own; what fails says \
 what to do. Then press **Create** (`idsync directory enable`).
 
-From then on idsync syncs every 2 hours. **Sync Now** on the directory's card (`idsync sync`) does it at once.",
+Where idsync's scheduler runs, an enabled directory is synced every 2 hours. **Sync Now** on the directory's card (`idsync sync`) does it at once, with or without a scheduler.",
             fills: &[OKTA_DOMAIN],
             shows_public_key: false,
         },

@@ -58,7 +58,11 @@ impl OktaError {
                 .join(" ")
         });
         Self {
-            code: body.code.or(body.error).or_else(|| challenge("error")),
+            code: body
+                .code
+                .or(body.error)
+                .or_else(|| challenge("error"))
+                .map(|code| shown(&code)),
             text: summary
                 .or(body.error_description)
                 .or_else(|| challenge("error_description"))

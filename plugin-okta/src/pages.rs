@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use futures::future::try_join;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::client::{Answer, Ask, Client, Fetched};
 use crate::failure::Failure;
@@ -15,6 +16,8 @@ use crate::pace::Bucket;
 
 /// A page that is too much is not asked for in smaller pieces than this.
 const SMALLEST_LIMIT: u32 = 10;
+/// Okta's own links have a few hundred bytes; what is longer is none of its.
+const LONGEST_TARGET_BYTES: usize = 8 << 10;
 
 /// One listing.
 pub struct Listing<'c, 'h, H: Host> {
@@ -26,7 +29,7 @@ pub struct Listing<'c, 'h, H: Host> {
     limit: u32,
     expand: Option<&'static str>,
     next: Option<String>,
-    followed: HashSet<String>,
+    followed: HashSet<[u8; 32]>,
     is_first: bool,
     /// Whether a page had to be asked for in smaller pieces.
     pub was_shrunk: bool,
@@ -96,7 +99,7 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
             bucket,
             limit,
             expand,
-            followed: HashSet::from([target.clone()]),
+            followed: HashSet::from([digest(&target)]),
             next: Some(target),
             is_first: true,
             was_shrunk: false,
@@ -164,7 +167,10 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
         if parameter(&target, "limit").is_none() {
             target = with_parameter(&target, "limit", &self.limit.to_string());
         }
-        if !self.followed.insert(target.clone()) {
+        if target.len() > LONGEST_TARGET_BYTES {
+            return Err(broken(format!("the link to it has {} bytes", target.len())));
+        }
+        if !self.followed.insert(digest(&target)) {
             return Err(broken(format!("the link `{}` was followed before", shown(&url))));
         }
         Ok(Some(target))
@@ -184,6 +190,11 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
             }
         }
     }
+}
+
+/// What is kept of a target that was followed: an org that links on for ever fills no memory with its links.
+fn digest(target: &str) -> [u8; 32] {
+    Sha256::digest(target.as_bytes()).into()
 }
 
 impl Page {

@@ -55,7 +55,7 @@ pub fn user(id: &str, user: &User<'_>) -> Option<host::User> {
         given_name: given.map(|name| bounded(name.to_owned())),
         family_name: family.map(|name| bounded(name.to_owned())),
         active: is_active(status),
-        provider_status: status.to_owned(),
+        provider_status: bounded(status.to_owned()),
     })
 }
 
@@ -66,7 +66,7 @@ pub fn group(id: &str, group: &Group<'_>) -> host::Group {
         external_id: id.to_owned(),
         name: bounded(profile.name.trimmed().unwrap_or_default().to_owned()),
         description: profile.description.trimmed().map(|text| bounded(text.to_owned())),
-        provider_kind: group.kind.trimmed().map(str::to_owned),
+        provider_kind: group.kind.trimmed().map(|kind| bounded(kind.to_owned())),
         members_changed_at: group
             .last_membership_updated
             .trimmed()

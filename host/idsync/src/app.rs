@@ -8,14 +8,14 @@ use std::sync::Arc;
 use idsync_capability::egress::{Egress, HostPort, PrivateEgress};
 use idsync_capability::keys::{KeyPair, MasterKey, MasterKeyError};
 use idsync_model::{
-    Clock, ErrorKind, Normalized, Provider, SettingProblem, Settings, SystemClock, TenantName,
+    Clock, ErrorKind, Normalized, Provider, SettingProblem, Settings, SystemClock, TenantName, with_causes,
 };
 use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
 use idsync_store::{Directory, DirectoryVault, SqliteStore, Store};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::error::{CommandError, Kind, with_causes};
+use crate::error::{CommandError, Kind};
 use crate::vault::StoredValues;
 
 /// Plugins that run at once in one command: each command makes one call after the other.
@@ -72,7 +72,8 @@ impl AppOptions {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Egress::new(&self.ca_certs, allowed).map_err(|error| CommandError::usage(with_causes(&error), ""))
+        Egress::new(&self.ca_certs, allowed)
+            .map_err(|error| CommandError::usage(with_causes(&error), error.hint()))
     }
 }
 
@@ -319,7 +320,7 @@ impl Plugins {
             )
         };
         Ok(CommandError::usage(
-            format!("there is no provider `{}`", crate::cli::printable(provider)),
+            format!("there is no provider `{}`", provider),
             hint,
         ))
     }
@@ -350,13 +351,12 @@ pub async fn spawn_blocking<T: Send + 'static>(
 
 impl From<MasterKeyError> for CommandError {
     fn from(error: MasterKeyError) -> Self {
-        Self::new(Kind::Run(ErrorKind::Host), with_causes(&error), "")
+        Self::new(Kind::Run(ErrorKind::Host), with_causes(&error), error.hint())
     }
 }
 
 impl From<SandboxError> for CommandError {
     fn from(error: SandboxError) -> Self {
-        let failure = error.to_failure();
-        Self::in_two_parts(Kind::Run(failure.kind), &failure.summary)
+        error.to_failure().into()
     }
 }

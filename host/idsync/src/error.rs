@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use idsync_model::{ErrorKind, Failure, InvalidId};
+use idsync_model::{ErrorKind, Failure, InvalidId, with_causes};
 use serde::Serialize;
 
 /// The kind of a command's failure: those of runs, and three of commands.
@@ -58,11 +58,17 @@ impl CommandError {
         Self::new(Kind::Usage, summary, hint)
     }
 
-    /// A failure whose text says what was attempted before a `; ` and what to do after it, as those of the libraries do.
-    pub fn in_two_parts(kind: Kind, text: &str) -> Self {
+    /// A failure of a library whose text says what was attempted before a `; ` and what to do after it. The causes go
+    /// with what was attempted.
+    pub fn in_two_parts(kind: Kind, error: &(dyn Error + 'static)) -> Self {
+        let text = error.to_string();
+        let causes = with_causes(error)
+            .strip_prefix(&text)
+            .unwrap_or_default()
+            .to_owned();
         match text.split_once("; ") {
-            Some((summary, hint)) => Self::new(kind, summary, hint),
-            None => Self::new(kind, text, ""),
+            Some((summary, hint)) => Self::new(kind, format!("{summary}{causes}"), hint),
+            None => Self::new(kind, format!("{text}{causes}"), ""),
         }
     }
 
@@ -73,7 +79,11 @@ impl CommandError {
 
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
-        if self.kind == Kind::Usage { 2 } else { 1 }
+        match self.kind {
+            Kind::Usage => 2,
+            Kind::Run(ErrorKind::Cancelled) => 130,
+            _ => 1,
+        }
     }
 
     /// The document that `--json` prints.
@@ -106,20 +116,6 @@ impl From<InvalidId> for CommandError {
     }
 }
 
-/// An error and its causes in one line, each cause once.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            let _ = write!(text, ": {next}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl From<idsync_store::StoreError> for CommandError {
     fn from(error: idsync_store::StoreError) -> Self {
         use idsync_store::StoreError as Store;
@@ -131,7 +127,7 @@ impl From<idsync_store::StoreError> for CommandError {
             Store::Locked(_) | Store::SettingsChanged => Kind::Busy,
             _ => Kind::Run(ErrorKind::Host),
         };
-        Self::in_two_parts(kind, &with_causes(&error))
+        Self::in_two_parts(kind, &error)
     }
 }
 

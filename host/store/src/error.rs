@@ -115,6 +115,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The data directory belongs to somebody else, or others can write to it.
+    #[error(
+        "the data directory {} is not this user's alone: others own it or can write to it; run `chmod go-w` on it, or choose another --data-dir",
+        path.display()
+    )]
+    OthersCanWrite {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A kept plan is not what was written.
     #[error("the kept plan {} is damaged and can't be used; sync again to make a new one", path.display())]
     Damaged {
@@ -128,7 +137,9 @@ pub enum StoreError {
     #[error("the store is locked by another process; try again when that one is done")]
     Locked(#[source] rusqlite::Error),
     /// The database failed otherwise.
-    #[error("the store failed; the log has the details, and nothing that was applied is lost")]
+    #[error(
+        "the store failed; nothing that was applied is lost, so try again, and report it if it happens again"
+    )]
     Sqlite(#[source] rusqlite::Error),
     /// A file beside the database failed.
     #[error("{action} {} failed; look at the disk and the access rights of the data directory", path.display())]

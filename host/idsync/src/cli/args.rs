@@ -166,7 +166,8 @@ pub enum DirectoryCommand {
         /// A name that is unique in the tenant
         #[arg(long)]
         name: String,
-        /// A setting; may be given more than once, and later with `directory set`
+        /// A setting; may be given more than once, and later with `directory set`. A secret one is read from a file:
+        /// KEY=@FILE
         #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
         set: Vec<(String, String)>,
     },
@@ -174,7 +175,7 @@ pub enum DirectoryCommand {
     List,
     /// Shows a directory
     Show(DirectoryId),
-    /// Changes settings; an empty value takes a setting away
+    /// Changes settings; an empty value takes a setting away, and KEY=@FILE reads a secret one
     Set {
         /// The directory's id or name
         #[arg(value_name = "ID")]

@@ -4,7 +4,7 @@ pub mod args;
 mod directory;
 mod log;
 mod output;
-pub use self::output::{note, printable};
+pub use self::output::note;
 mod plugin;
 mod progress;
 mod run;

@@ -49,10 +49,10 @@ impl Output {
             let _ = line_out(&error.to_json().to_string());
             return;
         }
-        let mut text = format!("error: {}", error.summary);
+        let mut text = format!("error: {}", printable(&error.summary));
         if !error.hint.is_empty() {
             text.push_str("\n  ");
-            text.push_str(&error.hint.replace('\n', "\n  "));
+            text.push_str(&printable(&error.hint).replace('\n', "\n  "));
         }
         note(text);
     }
@@ -89,22 +89,29 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headings);
     for row in rows {
-        table.add_row(row.map(|cell| printable(&cell)));
+        table.add_row(row.map(|cell| printable(&cell.replace('\n', " "))));
     }
     table.to_string()
 }
 
-/// Text from a provider with control characters made visible: it may not move the cursor or ring the bell.
+/// Text from elsewhere with what a terminal acts on made visible: it may not move the cursor, ring the bell, or turn
+/// the direction of writing.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() && c != '\n' {
-                char::REPLACEMENT_CHARACTER
-            } else {
+            if is_harmless(c) {
                 c
+            } else {
+                char::REPLACEMENT_CHARACTER
             }
         })
         .collect()
+}
+
+fn is_harmless(character: char) -> bool {
+    let turns_writing = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
+    character == '\n' || !(character.is_control() || turns_writing || ends_line)
 }
 
 /// Writes bytes that are text already, such as a completion script.
@@ -116,5 +123,19 @@ pub fn bytes_out(bytes: &[u8]) -> Result<(), CommandError> {
             "Standard output could not be written.",
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn text_from_elsewhere_can_not_act_on_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[2J\u{7}b\u{202e}c"),
+            "a\u{fffd}[2J\u{fffd}b\u{fffd}c"
+        );
+        assert_eq!(printable("Zoë\nnext"), "Zoë\nnext");
     }
 }

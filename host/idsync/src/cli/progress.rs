@@ -1,6 +1,6 @@
-//! The progress bar of a run, on standard error when it is a terminal, and the log lines of its plugin.
+//! The progress bar of a run, on standard error when it is a terminal.
 
-use idsync_model::{EventSink, LogLevel, RunEvent};
+use idsync_model::{EventSink, RunEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
@@ -49,28 +49,8 @@ impl EventSink for Progress {
         match event {
             RunEvent::Progress { stage, done, total } => self.show(output::printable(&stage), done, total),
             RunEvent::Started { mode, .. } => self.show(format!("{mode:?} read").to_lowercase(), 0, None),
-            RunEvent::Log {
-                level,
-                message,
-                fields,
-            } => log(level, &message, &fields),
-            RunEvent::Skipped { .. } | RunEvent::Ended { .. } => {}
+            // The plugin's lines are in the log already.
+            RunEvent::Log { .. } | RunEvent::Skipped { .. } | RunEvent::Ended { .. } => {}
         }
-    }
-}
-
-/// A plugin's line in the host's log.
-fn log(level: LogLevel, message: &str, fields: &[(String, String)]) {
-    let fields = fields
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join(" ");
-    match level {
-        LogLevel::Trace => tracing::trace!(target: "plugin", %fields, "{message}"),
-        LogLevel::Debug => tracing::debug!(target: "plugin", %fields, "{message}"),
-        LogLevel::Info => tracing::info!(target: "plugin", %fields, "{message}"),
-        LogLevel::Warn => tracing::warn!(target: "plugin", %fields, "{message}"),
-        LogLevel::Error => tracing::error!(target: "plugin", %fields, "{message}"),
     }
 }

@@ -37,15 +37,15 @@ pub async fn run(app: &App, arguments: SyncArguments, output: Output) -> Result<
     };
     let report = report?;
     output.answer(&report, || text(&report))?;
-    Ok(exit_code(&report))
+    Ok(exit_code(&report, cancel.is_cancelled()))
 }
 
-fn exit_code(report: &RunReport) -> u8 {
+fn exit_code(report: &RunReport, interrupted: bool) -> u8 {
     match report.outcome {
         Outcome::Succeeded => 0,
         Outcome::Held | Outcome::Superseded | Outcome::Discarded => HELD,
-        Outcome::Cancelled => INTERRUPTED,
-        Outcome::Failed => 1,
+        Outcome::Cancelled if interrupted => INTERRUPTED,
+        Outcome::Cancelled | Outcome::Failed => 1,
     }
 }
 

@@ -8,7 +8,7 @@ use idsync_model::{
     Description, DirectoryId, DirectoryState, DisabledReason, ErrorKind, GuideStep, SettingProblem, Settings,
 };
 use idsync_sandbox::Plugin;
-use idsync_sandbox::settings::{Completeness, check};
+use idsync_sandbox::settings::{Completeness, check, check_secret};
 use idsync_store::{Directory, NewDirectory, NewKey, Sealed, SealedSecret};
 use serde::Serialize;
 use serde_json::Value;
@@ -111,7 +111,7 @@ pub async fn add(
     let id = DirectoryId::generate();
     let sealer = app.master_key().directory_sealer(id.clone());
 
-    let (secrets, settings) = split(&description, Settings::default(), pairs);
+    let (secrets, settings) = split(&description, Settings::default(), pairs)?;
     let (settings, notes) = normalized(app, &plugin, settings).await?;
     let secrets = seal(&sealer, secrets);
     let key = match description.key {
@@ -172,7 +172,7 @@ pub async fn set(
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
     let plugin = app.plugin(&directory.provider).await?;
     let description = plugin.description();
-    let (secrets, settings) = split(description, directory.settings.clone(), pairs);
+    let (secrets, settings) = split(description, directory.settings.clone(), pairs)?;
     let (settings, notes) = normalized(app, &plugin, settings).await?;
     let secrets = seal(&app.master_key().directory_sealer(directory.id.clone()), secrets);
     let directory = app
@@ -319,27 +319,53 @@ pub fn missing(description: &Description, directory: &Directory) -> Vec<String> 
         .collect()
 }
 
-/// Secrets apart from settings, both with `pairs` put in. An empty value takes a setting away.
+/// Secrets apart from settings, both with `pairs` put in. An empty value takes a setting away. A secret is read from a
+/// file (`@FILE`): on a command line everybody on the machine could read it.
 fn split(
     description: &Description,
     mut settings: Settings,
     pairs: Vec<(String, String)>,
-) -> (BTreeMap<String, String>, Settings) {
+) -> Result<(BTreeMap<String, String>, Settings), CommandError> {
     let mut secrets = BTreeMap::new();
     for (name, value) in pairs {
-        if description
+        if let Some(spec) = description
             .settings
             .iter()
-            .any(|spec| spec.secret && spec.name == name)
+            .find(|spec| spec.secret && spec.name == name)
         {
-            secrets.insert(name, value);
+            let secret = secret_of(&name, &value)?;
+            if !secret.is_empty() {
+                check_secret(spec, &secret).map_err(|problem| refused(&[problem]))?;
+            }
+            secrets.insert(name, secret);
         } else if value.trim().is_empty() {
             settings.0.remove(&name);
         } else {
             settings.0.insert(name, value);
         }
     }
-    (secrets, settings)
+    Ok((secrets, settings))
+}
+
+fn secret_of(name: &str, value: &str) -> Result<String, CommandError> {
+    if value.is_empty() {
+        return Ok(String::new());
+    }
+    let Some(file) = value.strip_prefix('@') else {
+        return Err(CommandError::usage(
+            format!(
+                "the setting `{name}` is a secret and can't stand on a command line, where others can read it"
+            ),
+            format!("Write it into a file that only you can read, and give {name}=@FILE."),
+        ));
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CommandError::usage(
+            format!("reading the secret `{name}` from {file} failed: {error}"),
+            "",
+        )
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn seal(
@@ -413,10 +439,7 @@ fn check_name(name: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::usage(
-        format!(
-            "`{}` can't be the name of a directory",
-            crate::cli::printable(name)
-        ),
+        format!("`{}` can't be the name of a directory", name),
         format!(
             "Give 1 to {NAME_CHARS} printable characters without spaces at the ends, and not `dir_…`, which is an id."
         ),

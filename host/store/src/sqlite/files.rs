@@ -2,10 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use idsync_model::RunId;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use crate::StoreError;
 
@@ -80,6 +82,12 @@ fn make_dir(path: &Path) -> Result<(), StoreError> {
         Ok(metadata) if metadata.permissions().readonly() => {
             Err(not_writable(io::ErrorKind::PermissionDenied.into()))
         }
+        // Whoever can write here could put a key or a store of his own in place of ours.
+        Ok(metadata) if metadata.uid() != geteuid().as_raw() || metadata.mode() & 0o022 != 0 => {
+            Err(StoreError::OthersCanWrite {
+                path: path.to_owned(),
+            })
+        }
         Ok(_) => Ok(()),
         Err(_) => DirBuilder::new()
             .recursive(true)
@@ -104,6 +112,7 @@ pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(not_writable)?;
     let mode = file.metadata().map_err(not_writable)?.permissions().mode();

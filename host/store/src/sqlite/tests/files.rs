@@ -143,3 +143,31 @@ async fn a_store_that_is_opened_again_holds_what_was_applied() {
 
     assert_eq!(again.seen(&acme).await, org.seen());
 }
+
+#[tokio::test]
+async fn a_data_directory_that_others_can_write_to_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let loose = folder.path().join("loose");
+    fs::create_dir(&loose).unwrap();
+    fs::set_permissions(&loose, Permissions::from_mode(0o777)).unwrap();
+    let error = SqliteStore::open(&loose, Arc::new(SystemClock::new()))
+        .err()
+        .unwrap();
+    assert!(matches!(error, StoreError::OthersCanWrite { .. }), "{error}");
+    assert!(error.to_string().contains("chmod go-w"), "{error}");
+    assert_eq!(fs::read_dir(&loose).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_is_a_link_to_elsewhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("elsewhere.db");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, data.join("idsync.db")).unwrap();
+    let error = SqliteStore::open(&data, Arc::new(SystemClock::new()))
+        .err()
+        .unwrap();
+    assert!(matches!(error, StoreError::NotWritable { .. }), "{error}");
+    assert!(!elsewhere.exists());
+}

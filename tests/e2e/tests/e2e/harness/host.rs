@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -242,9 +243,36 @@ impl Host {
         for setting in settings {
             arguments.extend(["--set", setting]);
         }
+        self.start_warm();
         let document = self.json(&arguments);
         let id = document["id"].as_str().expect("a directory has an id").to_owned();
         Directory::new(self, id, document)
+    }
+
+    /// Begins a data directory that is not there yet with a copy of one in which every plugin has been compiled: what
+    /// compiling takes is not what these tests are about.
+    fn start_warm(&self) {
+        static WARM: OnceLock<PathBuf> = OnceLock::new();
+        let has_own_key = self
+            .environment
+            .iter()
+            .any(|(name, _)| name == "IDSYNC_MASTER_KEY");
+        if self.data_dir().exists() || has_own_key {
+            return;
+        }
+        let warm = WARM.get_or_init(|| {
+            let host = Self::new();
+            host.json(&["plugin", "list"]);
+            let host = host.with_test_plugins();
+            host.json(&["plugin", "list"]);
+            let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e-warm");
+            if kept.exists() {
+                fs::remove_dir_all(&kept).expect("what an earlier run kept can be removed");
+            }
+            copy_folder(&host.data_dir(), &kept);
+            kept
+        });
+        copy_folder(warm, &self.data_dir());
     }
 
     /// Adds a directory of an org, registers its key there, and verifies it.
@@ -351,6 +379,8 @@ fn size_of(folder: &Path) -> u64 {
 /// Copies a folder with all that is in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
+    let mode = fs::metadata(from).expect("the folder is there").permissions();
+    fs::set_permissions(to, mode).expect("the folder is ours");
     for entry in fs::read_dir(from).expect("the folder can be read") {
         let entry = entry.expect("the folder can be read");
         let target = to.join(entry.file_name());

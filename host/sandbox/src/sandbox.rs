@@ -182,8 +182,8 @@ impl Sandbox {
     }
 }
 
-/// Runs what reads and writes files where it holds nobody up.
-async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs what reads and writes files, or computes for long, where it holds nobody up.
+pub(crate) async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never aborted, so that it ends early by a panic alone.

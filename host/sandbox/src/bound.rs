@@ -194,7 +194,7 @@ fn granted(
     let (grant, keys, vault, staging) = match reach {
         None => (
             EgressGrant::nothing(),
-            KeysCtx::new(kind, None, EgressGrant::nothing()),
+            KeysCtx::new(kind, None, EgressGrant::nothing(), Arc::clone(&clock)),
             VaultCtx::empty(kind),
             StagingCtx::none(kind),
         ),
@@ -204,7 +204,7 @@ fn granted(
             staging,
         }) => (
             egress.clone(),
-            KeysCtx::new(kind, grants.key.clone(), egress),
+            KeysCtx::new(kind, grants.key.clone(), egress, Arc::clone(&clock)),
             match &grants.vault {
                 Some((values, sealer)) => VaultCtx::new(kind, Arc::clone(values), sealer.clone()),
                 None => VaultCtx::empty(kind),
@@ -212,6 +212,7 @@ fn granted(
             staging.map_or_else(|| StagingCtx::none(kind), StagingCtx::of_run),
         ),
     };
+    let keys = keys.with_signature_limit(limits.requests.saturating_mul(2));
     let egress = EgressCtx::new(kind, client, grant, egress_limits(limits));
     Granted::new(clock, Arc::clone(book), egress, keys, vault, timer, staging)
         .with_handle_limit(limits.open_resources)

@@ -167,6 +167,7 @@ impl Asked<'_> {
             limits.log_lines,
         );
         let timer = TimerCtx::new(kind, Arc::clone(&clock), time_limit, context.cancel.clone());
+        let told = Arc::clone(&book);
         let call = Call {
             kind,
             engine: &sandbox.engine,
@@ -178,7 +179,9 @@ impl Asked<'_> {
             time_limit,
             cancel: context.cancel.clone(),
         };
-        call.run(function).await
+        let ended = call.run(function).await;
+        told.end();
+        ended
     }
 }
 

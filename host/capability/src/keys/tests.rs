@@ -178,6 +178,45 @@ fn a_key_file_that_others_can_read_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_key_file_of_another_user_is_refused_with_what_to_do() {
+    let path = Path::new("data/master.key");
+    assert!(master::check_access(path, 0o100_600, 1_000, 1_000).is_ok());
+    for (owner, user) in [(1_001, 1_000), (1_000, 0), (0, 1_000)] {
+        let error = master::check_access(path, 0o100_600, owner, user)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("chown {user} data/master.key")),
+            "{error}"
+        );
+        assert!(error.contains(&format!("the id {owner} ")), "{error}");
+    }
+}
+
+#[test]
+fn a_key_file_that_is_a_link_or_a_folder_is_refused() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    MasterKey::open(elsewhere.path(), None).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("master.key");
+    std::os::unix::fs::symlink(elsewhere.path().join("master.key"), &file).unwrap();
+    let refused = || MasterKey::open(dir.path(), None).err().unwrap();
+    assert!(
+        matches!(refused(), MasterKeyError::NotAFile { .. }),
+        "{}",
+        refused()
+    );
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(
+        matches!(refused(), MasterKeyError::NotAFile { .. }),
+        "{}",
+        refused()
+    );
+    assert!(refused().to_string().contains("IDSYNC_MASTER_KEY"));
+}
+
+#[test]
 fn a_master_key_that_does_not_fit_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     MasterKey::open(dir.path(), Some(SOME_KEY)).unwrap();

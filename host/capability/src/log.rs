@@ -13,6 +13,8 @@ use crate::text::cleaned;
 
 /// Lines in one call, those of standard output and standard error included.
 pub const LINE_LIMIT: u64 = 10_000;
+/// Bytes of all lines of one call as they are written, fields included.
+pub const BYTES_LIMIT: u64 = 16 * 1024 * 1024;
 /// Characters of one message.
 const MESSAGE_LIMIT: usize = 2_000;
 /// Fields beside one message.
@@ -23,7 +25,7 @@ const NAME_LIMIT: usize = 64;
 const VALUE_LIMIT: usize = 500;
 /// Lines of standard error that are kept for the message of a trap.
 const TAIL_LIMIT: usize = 12;
-/// The least time between two signs of progress in the same stage.
+/// The least time between two signs of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Whose lines they are: it stands in the host's log beside each.
@@ -49,9 +51,17 @@ pub struct LogBook {
 #[derive(Default)]
 struct State {
     lines: u64,
+    bytes: u64,
     tail: VecDeque<String>,
-    stage: String,
     progress_at: Option<Duration>,
+    /// The last sign of progress, where it came too soon to be told.
+    untold: Option<Progress>,
+}
+
+struct Progress {
+    stage: String,
+    done: u64,
+    total: Option<u64>,
 }
 
 impl LogBook {
@@ -99,29 +109,20 @@ impl LogBook {
         self.write(LogLevel::Warn, line, Vec::new())
     }
 
-    /// A line. One more than the limit ends the call.
+    /// A line. One more than the limit, or one with bytes above theirs, ends the call.
     pub(crate) fn write(
         &self,
         level: LogLevel,
         message: &str,
         fields: Vec<(String, String)>,
     ) -> Result<(), CapabilityError> {
-        {
-            let mut state = self.state();
-            if state.lines >= self.line_limit {
-                return Err(CapabilityError::Limit {
-                    what: "log lines",
-                    limit: self.line_limit,
-                });
-            }
-            state.lines += 1;
-        }
         let message = cleaned(message, MESSAGE_LIMIT);
         let fields: Vec<(String, String)> = fields
             .into_iter()
             .take(FIELDS_LIMIT)
             .map(|(name, value)| (cleaned(&name, NAME_LIMIT), cleaned(&value, VALUE_LIMIT)))
             .collect();
+        self.count(&message, &fields)?;
         self.trace(level, &message, &fields);
         self.events.emit(RunEvent::Log {
             level,
@@ -131,20 +132,53 @@ impl LogBook {
         Ok(())
     }
 
+    fn count(&self, message: &str, fields: &[(String, String)]) -> Result<(), CapabilityError> {
+        let limit = |what, limit| Err(CapabilityError::Limit { what, limit });
+        let in_fields: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut state = self.state();
+        if state.lines >= self.line_limit {
+            return limit("log lines", self.line_limit);
+        }
+        state.lines += 1;
+        state.bytes += (message.len() + in_fields) as u64;
+        if state.bytes > BYTES_LIMIT {
+            return limit("bytes of log", BYTES_LIMIT);
+        }
+        Ok(())
+    }
+
+    /// Tells how far the work is, once in an interval at most. What came too soon is told with the next sign, unless
+    /// that says more of the same stage, or by [`Self::end`].
     fn progress(&self, stage: &str, done: u64, total: Option<u64>) {
         let stage = cleaned(stage, NAME_LIMIT);
         let now = self.clock.monotonic();
-        {
-            let mut last = self.state();
-            let is_soon = last
+        let before = {
+            let mut state = self.state();
+            let is_soon = state
                 .progress_at
                 .is_some_and(|at| now.saturating_sub(at) < PROGRESS_INTERVAL);
-            if is_soon && last.stage == stage && total != Some(done) {
+            if is_soon {
+                state.untold = Some(Progress { stage, done, total });
                 return;
             }
-            last.progress_at = Some(now);
-            last.stage.clone_from(&stage);
+            state.progress_at = Some(now);
+            state.untold.take().filter(|untold| untold.stage != stage)
+        };
+        if let Some(before) = before {
+            self.tell(before);
         }
+        self.tell(Progress { stage, done, total });
+    }
+
+    /// Tells what is still untold. For the end of the call, however it ended.
+    pub fn end(&self) {
+        let untold = self.state().untold.take();
+        if let Some(untold) = untold {
+            self.tell(untold);
+        }
+    }
+
+    fn tell(&self, Progress { stage, done, total }: Progress) {
         self.events.emit(RunEvent::Progress { stage, done, total });
     }
 
@@ -231,7 +265,7 @@ impl log::Host for LogCtx {
 
 #[cfg(test)]
 mod tests {
-    use idsync_model::SystemClock;
+    use idsync_model::{SystemClock, UnixMillis};
 
     use super::log::Host;
     use super::*;
@@ -292,20 +326,98 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_told_when_the_stage_changes_or_is_done() {
+    fn a_flood_of_bytes_ends_the_call() {
         let heard = Arc::new(Heard::default());
         let mut log = log_into(&heard);
-        for done in 0..1_000 {
-            log.progress("users".to_owned(), done, None).unwrap();
-        }
-        log.progress("groups".to_owned(), 0, Some(9)).unwrap();
-        log.progress("groups".to_owned(), 9, Some(9)).unwrap();
+        let long = || log::Field {
+            name: "n".repeat(1_000),
+            value: "🦀".repeat(10_000),
+        };
+        let mut line = || {
+            let fields = (0..FIELDS_LIMIT).map(|_| long()).collect();
+            log.write(log::Level::Info, "🦀".repeat(10_000), fields)
+        };
+        let error = (0..LINE_LIMIT).find_map(|_| line().err()).unwrap();
+        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        assert_eq!(failure.kind, idsync_model::ErrorKind::Plugin);
+        assert!(failure.summary.contains("bytes of log"), "{}", failure.summary);
         let heard = heard.0.lock().unwrap();
-        assert!(heard.len() < 500, "{}", heard.len());
-        assert!(
-            matches!(&heard[heard.len() - 2], RunEvent::Progress { stage, done: 0, .. } if stage == "groups")
-        );
-        assert!(matches!(heard.last(), Some(RunEvent::Progress { done: 9, .. })));
+        let bytes: usize = heard
+            .iter()
+            .map(|event| match event {
+                RunEvent::Log { message, fields, .. } => {
+                    message.len() + fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>()
+                }
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        assert!(bytes as u64 <= BYTES_LIMIT, "{bytes}");
+        assert!(bytes as u64 > BYTES_LIMIT - 200_000, "{bytes}");
+    }
+
+    /// A clock that stands until it is moved.
+    #[derive(Default)]
+    struct Standing(Mutex<Duration>);
+
+    impl Standing {
+        fn moves_on(&self) {
+            *self.0.lock().unwrap() += PROGRESS_INTERVAL;
+        }
+    }
+
+    impl Clock for Standing {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(0)
+        }
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn told(heard: &Heard) -> Vec<(String, u64)> {
+        let events = std::mem::take(&mut *heard.0.lock().unwrap());
+        events
+            .into_iter()
+            .map(|event| match event {
+                RunEvent::Progress { stage, done, .. } => (stage, done),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn pairs(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
+        expected
+            .iter()
+            .map(|(stage, done)| ((*stage).to_owned(), *done))
+            .collect()
+    }
+
+    #[test]
+    fn progress_is_told_once_in_an_interval_and_its_last_sign_is_never_lost() {
+        let heard = Arc::new(Heard::default());
+        let clock = Arc::new(Standing::default());
+        let book = LogBook::new(LogOrigin::default(), heard.clone(), clock.clone());
+        let mut log = LogCtx::new(book.clone());
+        for n in 0..100_000 {
+            let stage = if n % 2 == 0 { "users" } else { "groups" };
+            log.progress(stage.to_owned(), n, Some(n)).unwrap();
+        }
+        assert_eq!(told(&heard), pairs(&[("users", 0)]));
+
+        clock.moves_on();
+        log.progress("groups".to_owned(), 100_000, None).unwrap();
+        assert_eq!(told(&heard), pairs(&[("groups", 100_000)]));
+
+        log.progress("groups".to_owned(), 100_001, None).unwrap();
+        clock.moves_on();
+        log.progress("members".to_owned(), 0, None).unwrap();
+        assert_eq!(told(&heard), pairs(&[("groups", 100_001), ("members", 0)]));
+
+        log.progress("members".to_owned(), 9, Some(9)).unwrap();
+        assert_eq!(told(&heard), pairs(&[]));
+        book.end();
+        book.end();
+        assert_eq!(told(&heard), pairs(&[("members", 9)]));
     }
 
     #[test]

@@ -14,18 +14,24 @@ pub fn cleaned(text: &str, limit: usize) -> String {
 }
 
 fn harmless(character: char) -> char {
+    if is_harmless(character) {
+        character
+    } else {
+        '\u{fffd}'
+    }
+}
+
+/// Whether a terminal shows the character and does nothing else with it. Control characters (all but the tab), marks
+/// that turn the direction of writing and the separators of lines and paragraphs are not harmless.
+pub fn is_harmless(character: char) -> bool {
     let turns_writing = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
-    if (character.is_control() && character != '\t') || turns_writing || ends_line {
-        '\u{fffd}'
-    } else {
-        character
-    }
+    (!character.is_control() || character == '\t') && !turns_writing && !ends_line
 }
 
 #[cfg(test)]
 mod tests {
-    use super::cleaned;
+    use super::{cleaned, is_harmless};
 
     #[test]
     fn text_of_the_right_length_is_kept_and_more_is_cut() {
@@ -41,5 +47,17 @@ mod tests {
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}"
         );
         assert_eq!(cleaned("tab\tstays", 80), "tab\tstays");
+    }
+
+    #[test]
+    fn what_is_harmless_is_told_of_each_character() {
+        for shown in ['a', 'ü', ' ', '\t', '漢', '\u{fffd}', '🦀'] {
+            assert!(is_harmless(shown), "{shown:?}");
+        }
+        for acted_on in [
+            '\n', '\r', '\0', '\u{7f}', '\u{9b}', '\u{1b}', '\u{202e}', '\u{2067}', '\u{2028}',
+        ] {
+            assert!(!is_harmless(acted_on), "{acted_on:?}");
+        }
     }
 }

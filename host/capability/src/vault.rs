@@ -11,6 +11,8 @@ use crate::{CallKind, CapabilityError};
 
 /// Bytes of all remembered values of a directory, names included.
 pub const MEMORY_LIMIT_BYTES: u64 = 64 * 1024;
+/// How often one call may remember something: each time is a commit to disk.
+const REMEMBER_LIMIT: u64 = 1_000;
 
 /// Why sealed bytes could not be read or kept.
 pub type SealedValuesError = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +51,7 @@ pub trait SealedValues: Send + Sync {
 pub struct VaultCtx {
     call: CallKind,
     opened: Option<(Arc<dyn SealedValues>, DirectorySealer)>,
+    remembered: u64,
 }
 
 impl VaultCtx {
@@ -57,12 +60,17 @@ impl VaultCtx {
         Self {
             call,
             opened: Some((values, sealer)),
+            remembered: 0,
         }
     }
 
     /// A vault without values, for calls that have no directory. What is remembered in it is lost.
     pub fn empty(call: CallKind) -> Self {
-        Self { call, opened: None }
+        Self {
+            call,
+            opened: None,
+            remembered: 0,
+        }
     }
 }
 
@@ -108,6 +116,14 @@ impl vault::Host for VaultCtx {
 
     async fn remember(&mut self, name: String, value: Vec<u8>) -> wasmtime::Result<()> {
         self.call.permit("vault.remember")?;
+        if self.remembered >= REMEMBER_LIMIT {
+            return Err(CapabilityError::Limit {
+                what: "times to remember something in the vault",
+                limit: REMEMBER_LIMIT,
+            }
+            .into());
+        }
+        self.remembered += 1;
         let Some((values, directory)) = &self.opened else {
             return Ok(());
         };
@@ -248,6 +264,23 @@ mod tests {
         vault.remember("b".to_owned(), vec![2; half - 1]).await.unwrap();
         let error = vault.remember("c".to_owned(), vec![1]).await.unwrap_err();
         assert_eq!(crate::error::failure_in(&error, "sync").kind, ErrorKind::Plugin);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_values_ends_the_call() {
+        let mut vault = VaultCtx::new(CallKind::Sync, Arc::new(InMemory::default()), sealer());
+        for n in 0..REMEMBER_LIMIT {
+            vault
+                .remember("nonce".to_owned(), n.to_le_bytes().to_vec())
+                .await
+                .unwrap();
+        }
+        let error = vault.remember("nonce".to_owned(), vec![1]).await.unwrap_err();
+        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        assert_eq!(failure.kind, ErrorKind::Plugin);
+        assert!(failure.summary.contains("1000"), "{}", failure.summary);
+        let last = vault.recall("nonce".to_owned()).await.unwrap().unwrap();
+        assert_eq!(last, (REMEMBER_LIMIT - 1).to_le_bytes());
     }
 
     #[tokio::test]

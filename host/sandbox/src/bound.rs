@@ -168,6 +168,7 @@ impl Asked<'_> {
             limits.log_lines,
         );
         let timer = TimerCtx::new(kind, Arc::clone(&clock), time_limit, context.cancel.clone());
+        let told = Arc::clone(&book);
         let call = Call {
             kind,
             engine: &sandbox.engine,
@@ -179,7 +180,9 @@ impl Asked<'_> {
             time_limit,
             cancel: context.cancel.clone(),
         };
-        call.run(function).await
+        let ended = call.run(function).await;
+        told.end();
+        ended
     }
 }
 
@@ -195,7 +198,7 @@ fn granted(
     let (grant, keys, vault, staging) = match reach {
         None => (
             EgressGrant::nothing(),
-            KeysCtx::new(kind, None, EgressGrant::nothing()),
+            KeysCtx::new(kind, None, EgressGrant::nothing(), Arc::clone(&clock)),
             VaultCtx::empty(kind),
             StagingCtx::none(kind),
         ),
@@ -205,7 +208,7 @@ fn granted(
             staging,
         }) => (
             egress.clone(),
-            KeysCtx::new(kind, grants.key.clone(), egress),
+            KeysCtx::new(kind, grants.key.clone(), egress, Arc::clone(&clock)),
             match &grants.vault {
                 Some((values, sealer)) => VaultCtx::new(kind, Arc::clone(values), sealer.clone()),
                 None => VaultCtx::empty(kind),
@@ -213,6 +216,7 @@ fn granted(
             staging.map_or_else(|| StagingCtx::none(kind), StagingCtx::of_run),
         ),
     };
+    let keys = keys.with_signature_limit(limits.requests.saturating_mul(2));
     let egress = EgressCtx::new(kind, client, grant, egress_limits(limits));
     Granted::new(clock, Arc::clone(book), egress, keys, vault, timer, staging)
         .with_handle_limit(limits.open_resources)

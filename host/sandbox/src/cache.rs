@@ -12,12 +12,15 @@ use std::path::{Path, PathBuf};
 
 use idsync_capability::keys::MacKey;
 
+use crate::compile::CODE_BYTES;
 use crate::digest::Digest;
 use crate::engine::SettingsDigest;
 
 /// The first bytes of a file; the number is that of its layout.
 const MAGIC: &[u8; 16] = b"idsync-machine-1";
 const TAG_BYTES: usize = 32;
+/// The largest file that can be ours, in bytes.
+const FILE_BYTES: u64 = CODE_BYTES + (MAGIC.len() + TAG_BYTES) as u64;
 
 /// Machine code that this process compiled, or that carries this installation's tag. Only these are run.
 pub(crate) struct TrustedCode(Vec<u8>);
@@ -62,13 +65,17 @@ impl Cache {
     /// Reads the code of a component. It is read once, and what was checked is what is returned: a file that changes
     /// meanwhile changes nothing.
     pub(crate) fn read(&self, component: &Digest, settings: SettingsDigest) -> io::Result<Found> {
-        let mut file = match fs::File::open(self.path(component, settings)) {
+        let file = match fs::File::open(self.path(component, settings)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
+        if file.metadata()?.len() > FILE_BYTES {
+            return Ok(Found::Untrusted);
+        }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        // A file that grows meanwhile is cut, and its tag does not fit.
+        file.take(FILE_BYTES).read_to_end(&mut bytes)?;
         let Some((tag, code)) = bytes
             .strip_prefix(MAGIC)
             .and_then(|rest| rest.split_first_chunk::<TAG_BYTES>())
@@ -184,6 +191,17 @@ mod tests {
             fs::write(&path, &whole[..length]).expect("our own file");
             assert!(is_untrusted(&cache), "cut to {length} bytes");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = filled(folder.path());
+        let file = fs::File::create(cache.path(&component(), SETTINGS)).expect("our own file");
+        file.set_len(1 << 50)
+            .or_else(|_| file.set_len(FILE_BYTES + 1))
+            .expect("a sparse file");
+        assert!(is_untrusted(&cache));
     }
 
     #[test]

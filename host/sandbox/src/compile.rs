@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
+use idsync_capability::cleaned;
 use rlimit::Resource;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
 
@@ -23,8 +24,10 @@ pub const COMPILE_ARG: &str = "__compile-plugin";
 
 /// The most that is taken of the compiler's words, in bytes.
 const WORDS_BYTES: u64 = 16 * 1024;
+/// The most that the compiler says, in bytes: a component puts names of its own choice into what is wrong with it.
+const SAID_BYTES: usize = 8 * 1024;
 /// The most machine code that one component may become, in bytes.
-const CODE_BYTES: u64 = 1 << 30;
+pub(crate) const CODE_BYTES: u64 = 1 << 30;
 /// Threads of the compiler. Each takes address space, of which there is a limit, however many processors there are.
 const THREADS: &str = "4";
 /// Arenas that the C library's `malloc` sets apart for threads (mallopt(3)): each takes 64 MiB of address space.
@@ -95,28 +98,36 @@ impl Compiling {
         else {
             return Err(io::Error::other("the pipes to the compiler are missing"));
         };
-        let mut code = Vec::new();
-        let mut words = Vec::new();
-        let mut code_pipe = stdout.take(CODE_BYTES);
-        let mut words_pipe = stderr.take(WORDS_BYTES);
         let write = async move {
             // A compiler that ends before it has read everything says why on its own pipes.
             let _ = stdin.write_all(component).await;
         };
-        let ((), code_read, words_read) = tokio::join!(
-            write,
-            code_pipe.read_to_end(&mut code),
-            words_pipe.read_to_end(&mut words)
-        );
-        code_read?;
-        words_read?;
-        drop((code_pipe, words_pipe));
+        let read_code = async move {
+            let mut code = Vec::new();
+            // The pipe is closed after the last byte that is taken: a compiler that has more of them ends.
+            stdout.take(CODE_BYTES).read_to_end(&mut code).await.map(|_| code)
+        };
+        let ((), code, words) = tokio::join!(write, read_code, words_of(stderr));
         Ok(Answer {
+            code: code?,
+            words: words?,
             status: child.wait().await?,
-            code,
-            words: String::from_utf8_lossy(&words).trim().to_owned(),
         })
     }
+}
+
+/// What the compiler says, as far as it is kept, without what terminals act on. All of it is read: a compiler whose
+/// pipe is full would wait for its reader for ever.
+async fn words_of(mut pipe: impl AsyncRead + Unpin) -> io::Result<String> {
+    let mut words = Vec::new();
+    (&mut pipe).take(WORDS_BYTES).read_to_end(&mut words).await?;
+    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    let lines: Vec<String> = String::from_utf8_lossy(&words)
+        .trim()
+        .lines()
+        .map(|line| cleaned(line, words.len()))
+        .collect();
+    Ok(lines.join("\n"))
 }
 
 struct Answer {
@@ -192,7 +203,28 @@ fn limit_this_process(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
 }
 
 fn end(code: u8, words: &str) -> ExitCode {
+    let kept = &words[..words.floor_char_boundary(SAID_BYTES)];
+    let more = if kept.len() < words.len() { "…" } else { "" };
     // Nobody is left to hear of it when this can't be written.
-    let _ = writeln!(io::stderr(), "{words}");
+    let _ = writeln!(io::stderr(), "{kept}{more}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_that_the_compiler_says_is_read_and_little_of_it_kept() {
+        let said = format!("\u{1b}[2Jwrong\nnext {}", "x".repeat(1 << 20));
+        let mut pipe = said.as_bytes();
+        let words = words_of(&mut pipe).await.expect("bytes in memory");
+        assert!(pipe.is_empty(), "{} bytes would keep it waiting", pipe.len());
+        assert!(words.len() as u64 <= WORDS_BYTES + 8, "{}", words.len());
+        assert!(
+            words.starts_with("\u{fffd}[2Jwrong\nnext xxx"),
+            "{}",
+            &words[..40]
+        );
+    }
 }

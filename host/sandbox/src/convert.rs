@@ -12,6 +12,8 @@ use idsync_model::{
 const WORD_CHARS: usize = 200;
 /// Characters of a sentence or two.
 const TEXT_CHARS: usize = 2_000;
+/// Characters of an organisation's id.
+const ORG_ID_CHARS: usize = 255;
 /// Remarks, checks and problems of one answer.
 const LIST_ITEMS: usize = 1_000;
 
@@ -139,7 +141,7 @@ pub(crate) fn checks(said: Vec<wit::Check>) -> Vec<Check> {
 pub(crate) fn verification(said: wit::Verification) -> Verification {
     Verification {
         checks: checks(said.checks),
-        org_id: said.org_id,
+        org_id: said.org_id.map(|id| cleaned(&id, ORG_ID_CHARS)),
     }
 }
 
@@ -171,5 +173,25 @@ pub(crate) fn failure(said: &types::Failure) -> Failure {
         provider_code: said.provider_code.as_deref().map(word),
         request_id: said.request_id.as_deref().map(word),
         retry_at: said.retry_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_an_organisation_is_bounded_and_harmless() {
+        let org_id = |said: &str| {
+            verification(wit::Verification {
+                checks: Vec::new(),
+                org_id: Some(said.to_owned()),
+            })
+            .org_id
+            .expect("one was said")
+        };
+        assert_eq!(org_id("00o1abcd"), "00o1abcd");
+        assert_eq!(org_id(&"x".repeat(1 << 20)).chars().count(), ORG_ID_CHARS);
+        assert_eq!(org_id("00o\u{1b}[2J"), "00o\u{fffd}[2J");
     }
 }

@@ -1,8 +1,12 @@
 //! Whether what a plugin says of itself can be relied on: names that are words, patterns that compile, hosts that can
 //! be filled in, texts of a size that a page can show.
+//!
+//! A description may be as large as all that a plugin can say at once: of each list no more is looked at than may be in
+//! it, and what is wrong is told up to a number.
 
 use std::collections::BTreeSet;
 
+use idsync_capability::is_harmless;
 use idsync_model::{Description, SettingSpec};
 
 use crate::settings::whole_pattern;
@@ -11,13 +15,18 @@ const SETTINGS: usize = 50;
 const HOSTS: usize = 50;
 const PERMISSIONS: usize = 100;
 const GUIDE_STEPS: usize = 50;
+/// Settings that one step of the guide fills.
+const FILLS: usize = SETTINGS;
+/// Problems that are told; there may be more.
+const PROBLEMS: usize = 20;
 const NAME_CHARS: usize = 64;
 const LINE_CHARS: usize = 200;
 const HELP_CHARS: usize = 2_000;
 const PATTERN_CHARS: usize = 1_000;
 const TEXT_CHARS: usize = 20_000;
 
-/// All that is wrong with a description; nothing where it is right.
+/// What is wrong with a description, [`PROBLEMS`] at most; nothing where it is right. Patterns are compiled, which may
+/// take a second: it does not belong on the executor.
 pub(crate) fn problems(description: &Description) -> Vec<String> {
     let mut found = Problems(Vec::new());
     let is_letter = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
@@ -29,6 +38,7 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
         )
     });
     found.line("its name", &description.name);
+    found.line("its version", &description.version);
     if let Err(error) = semver::Version::parse(&description.version) {
         found.add(format!(
             "its version `{}` is no version as of semver.org ({error})",
@@ -39,14 +49,19 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
         found.unless(
             url.starts_with("https://")
                 && url.chars().count() <= HELP_CHARS
-                && !url.chars().any(char::is_whitespace),
+                && url.chars().all(|c| is_shown(c) && !c.is_whitespace()),
             || "its address of documentation is no https URL".to_owned(),
         );
     }
 
     found.count("settings", description.settings.len(), SETTINGS);
     let mut known = BTreeSet::new();
-    for setting in &description.settings {
+    let settings = &description.settings[..description.settings.len().min(SETTINGS)];
+    for setting in settings {
+        // What costs most is not begun for an answer that is long enough.
+        if found.are_enough() {
+            break;
+        }
         found.setting(setting);
         if !known.insert(setting.name.as_str()) {
             found.add(format!("the setting `{}` is there twice", shown(&setting.name)));
@@ -54,23 +69,24 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
     }
 
     found.count("hosts", description.hosts.len(), HOSTS);
-    for host in &description.hosts {
-        if let Err(problem) = check_host(host, &description.settings) {
+    for host in description.hosts.iter().take(HOSTS) {
+        if let Err(problem) = check_host(host, settings) {
             found.add(format!("the host `{}` {problem}", shown(host)));
         }
     }
 
     found.count("permissions", description.permissions.len(), PERMISSIONS);
-    for permission in &description.permissions {
+    for permission in description.permissions.iter().take(PERMISSIONS) {
         found.line("the name of a permission", &permission.name);
         found.text("the reason of a permission", &permission.why, HELP_CHARS);
     }
 
     found.count("steps of the guide", description.guide.len(), GUIDE_STEPS);
-    for step in &description.guide {
+    for step in description.guide.iter().take(GUIDE_STEPS) {
         found.line("the title of a step", &step.title);
         found.text("the text of a step", &step.text, TEXT_CHARS);
-        for name in &step.fills {
+        found.count("settings that a step of the guide fills", step.fills.len(), FILLS);
+        for name in step.fills.iter().take(FILLS) {
             found.unless(known.contains(name.as_str()), || {
                 format!("a step of the guide fills `{}`, which is no setting", shown(name))
             });
@@ -85,8 +101,14 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
 struct Problems(Vec<String>);
 
 impl Problems {
+    fn are_enough(&self) -> bool {
+        self.0.len() >= PROBLEMS
+    }
+
     fn add(&mut self, problem: String) {
-        self.0.push(problem);
+        if !self.are_enough() {
+            self.0.push(problem);
+        }
     }
 
     fn unless(&mut self, holds: bool, problem: impl FnOnce() -> String) {
@@ -101,16 +123,29 @@ impl Problems {
         });
     }
 
+    /// A line that must be there.
     fn line(&mut self, what: &str, line: &str) {
         self.unless(!line.trim().is_empty(), || format!("{what} is empty"));
-        self.unless(!line.contains(char::is_control), || {
-            format!("{what} holds control characters")
-        });
-        self.text(what, line, LINE_CHARS);
+        self.line_if_any(what, line, LINE_CHARS);
     }
 
+    fn line_if_any(&mut self, what: &str, line: &str, limit: usize) {
+        self.unless(line.chars().all(is_shown), || {
+            format!("{what} holds control characters or line ends")
+        });
+        self.short(what, line, limit);
+    }
+
+    /// Lines that end in `\n`.
     fn text(&mut self, what: &str, text: &str, limit: usize) {
-        self.unless(text.chars().count() <= limit, || {
+        self.unless(text.chars().all(|c| c == '\n' || is_shown(c)), || {
+            format!("{what} holds control characters other than line ends")
+        });
+        self.short(what, text, limit);
+    }
+
+    fn short(&mut self, what: &str, text: &str, limit: usize) {
+        self.unless(text.chars().nth(limit).is_none(), || {
             format!("{what} has more than {limit} characters")
         });
     }
@@ -125,16 +160,19 @@ impl Problems {
         });
         self.line(&format!("the label of `{name}`"), &setting.label);
         self.text(&format!("the help of `{name}`"), &setting.help, HELP_CHARS);
-        self.text(
+        self.line_if_any(
             &format!("the example of `{name}`"),
             &setting.placeholder,
             LINE_CHARS,
         );
-        self.text(
+        self.line_if_any(
             &format!("the pattern of `{name}`"),
             &setting.pattern,
             PATTERN_CHARS,
         );
+        if setting.pattern.chars().nth(PATTERN_CHARS).is_some() {
+            return;
+        }
         if let Err(error) = whole_pattern(&setting.pattern) {
             self.add(format!("the pattern of `{name}` does not compile ({error})"));
         }
@@ -143,7 +181,7 @@ impl Problems {
 
 /// A host is labels and names of settings in braces, with an optional port.
 fn check_host(host: &str, settings: &[SettingSpec]) -> Result<(), String> {
-    if host.is_empty() || host.chars().count() > LINE_CHARS {
+    if host.is_empty() || host.chars().nth(LINE_CHARS).is_some() {
         return Err("is empty or too long".to_owned());
     }
     let mut rest = host;
@@ -185,6 +223,11 @@ fn check_host(host: &str, settings: &[SettingSpec]) -> Result<(), String> {
     } else {
         Err("is no host name: write it without scheme and path, in lower case".to_owned())
     }
+}
+
+/// Whether a page or a terminal shows the character and does nothing else.
+fn is_shown(character: char) -> bool {
+    is_harmless(character) && !character.is_control()
 }
 
 fn is_word(text: &str, allowed: impl Fn(char) -> bool) -> bool {
@@ -271,6 +314,96 @@ mod tests {
     fn a_pattern_that_would_take_all_memory_is_refused() {
         assert!(
             after(|d| d.settings[0].pattern = "((a{1000}){1000}){1000}".to_owned()).contains("the pattern")
+        );
+    }
+
+    #[test]
+    fn what_terminals_act_on_is_refused_in_all_texts() {
+        for acted_on in ["\u{1b}[2J", "\u{9b}", "\r", "\t", "\u{202e}"] {
+            let refused = |change: fn(&mut Description, &str)| {
+                let found = after(|d| change(d, acted_on));
+                assert!(found.contains("control characters"), "{acted_on:?}: {found}");
+            };
+            refused(|d, c| d.name.push_str(c));
+            refused(|d, c| d.settings[0].label.push_str(c));
+            refused(|d, c| d.settings[0].help.push_str(c));
+            refused(|d, c| d.settings[0].placeholder.push_str(c));
+            refused(|d, c| d.settings[0].pattern.push_str(c));
+            refused(|d, c| d.permissions[0].name.push_str(c));
+            refused(|d, c| d.permissions[0].why.push_str(c));
+            refused(|d, c| d.guide[0].title.push_str(c));
+            refused(|d, c| d.guide[0].text.push_str(c));
+        }
+        assert_eq!(after(|d| d.settings[0].help.push_str("one\ntwo")), "");
+        assert_eq!(after(|d| d.guide[0].text.push_str("one\ntwo")), "");
+        assert!(after(|d| d.settings[0].placeholder.push('\n')).contains("line ends"));
+        assert!(after(|d| d.docs_url = Some("https://a.example/\u{1b}".to_owned())).contains("https URL"));
+    }
+
+    #[test]
+    fn of_what_is_too_much_only_the_allowed_part_is_looked_at() {
+        // What stands behind the limit would be a problem of its own, if it was looked at.
+        let found = after(|d| {
+            d.settings = (0..SETTINGS)
+                .map(|n| SettingSpec {
+                    name: format!("s{n}"),
+                    ..d.settings[0].clone()
+                })
+                .collect();
+            d.settings.resize(
+                100_000,
+                SettingSpec {
+                    pattern: "(".to_owned(),
+                    ..d.settings[0].clone()
+                },
+            );
+            d.hosts = vec!["a.example".to_owned(); HOSTS];
+            d.hosts.resize(100_000, String::new());
+            let permission = d.permissions[0].clone();
+            d.permissions = vec![permission.clone(); PERMISSIONS];
+            d.permissions.resize(
+                100_000,
+                Permission {
+                    name: String::new(),
+                    ..permission
+                },
+            );
+            d.guide[0].fills = vec!["s1".to_owned(); FILLS];
+            let step = d.guide[0].clone();
+            d.guide.resize(GUIDE_STEPS, step.clone());
+            d.guide[0].fills.resize(100_000, "unknown".to_owned());
+            d.guide.resize(
+                100_000,
+                GuideStep {
+                    title: String::new(),
+                    ..step
+                },
+            );
+        });
+        let expected = [
+            "it has 100000 settings, more than 50",
+            "it has 100000 hosts, more than 50",
+            "it has 100000 permissions, more than 100",
+            "it has 100000 steps of the guide, more than 50",
+            "it has 100000 settings that a step of the guide fills, more than 50",
+        ];
+        assert_eq!(found, expected.join("; "));
+    }
+
+    #[test]
+    fn no_more_problems_are_told_than_anyone_reads() {
+        let mut description = right();
+        description.hosts = vec!["*".to_owned(); HOSTS];
+        description.guide[0].fills = vec!["unknown".to_owned(); FILLS];
+        assert_eq!(problems(&description).len(), PROBLEMS);
+    }
+
+    #[test]
+    fn a_pattern_that_is_too_long_is_not_compiled() {
+        let found = after(|d| d.settings[0].pattern = "(".repeat(PATTERN_CHARS + 1));
+        assert_eq!(
+            found,
+            "the pattern of `okta_domain` has more than 1000 characters"
         );
     }
 }

@@ -13,7 +13,7 @@ use crate::call::Guest;
 use crate::describe;
 use crate::digest::Digest;
 use crate::error::SandboxError;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, off_the_executor};
 
 /// A plugin that was checked and has said what it is.
 pub struct Plugin {
@@ -65,7 +65,11 @@ impl Plugin {
                 path: path.to_owned(),
                 source: Box::new(source),
             })?;
-        let problems = describe::problems(&description);
+        let (description, problems) = off_the_executor(move || {
+            let problems = describe::problems(&description);
+            (description, problems)
+        })
+        .await;
         if !problems.is_empty() {
             return Err(SandboxError::Description {
                 path: path.to_owned(),

@@ -199,8 +199,8 @@ fn not_loadable(path: &Path, error: wasmtime::Error) -> SandboxError {
     }
 }
 
-/// Runs what reads and writes files where it holds nobody up.
-async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs what reads and writes files, or computes for long, where it holds nobody up.
+pub(crate) async fn off_the_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never aborted, so that it ends early by a panic alone.

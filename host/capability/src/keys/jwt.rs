@@ -7,20 +7,26 @@ use url::Url;
 use super::SigningKey;
 use crate::bindings::key_store::{JwtOptions, KeyError};
 use crate::egress::EgressGrant;
-use idsync_model::KeyAlgorithm;
+use crate::text::cleaned;
+use idsync_model::{KeyAlgorithm, UnixMillis};
 
 /// Seconds for which claims that are meant for someone may be valid.
-const VALIDITY_LIMIT_SECONDS: f64 = 3600.0;
+const VALIDITY_LIMIT_SECONDS: i64 = 3_600;
+/// Seconds by which the end of claims may lie ahead of the host's clock.
+const AHEAD_LIMIT_SECONDS: i64 = 24 * 3_600;
 /// Bytes of claims. Servers take headers of a few KiB.
-const CLAIMS_LIMIT_BYTES: usize = 64 * 1024;
+const CLAIMS_LIMIT_BYTES: usize = 16 * 1024;
+/// Characters of an `aud` in an error.
+const SHOWN_CHARS: usize = 200;
 
 pub(super) fn sign(
     key: &SigningKey,
     claims: &str,
     options: &JwtOptions,
     grant: &EgressGrant,
+    now: UnixMillis,
 ) -> Result<String, KeyError> {
-    let claims = allowed_claims(claims, key.is_the_directorys, grant).map_err(KeyError::NotAllowed)?;
+    let claims = allowed_claims(claims, key.is_the_directorys, grant, now).map_err(KeyError::NotAllowed)?;
     let mut header = Header::new(match key.pair.algorithm() {
         KeyAlgorithm::Rs256 => Algorithm::RS256,
         KeyAlgorithm::Es256 => Algorithm::ES256,
@@ -45,6 +51,7 @@ fn allowed_claims(
     text: &str,
     is_the_directorys: bool,
     grant: &EgressGrant,
+    now: UnixMillis,
 ) -> Result<Map<String, Value>, String> {
     if text.len() > CLAIMS_LIMIT_BYTES {
         return Err(format!("the claims are longer than {CLAIMS_LIMIT_BYTES} bytes"));
@@ -63,10 +70,17 @@ fn allowed_claims(
         may_be_meant_for(name, grant)?;
     }
     let (Some(issued), Some(expires)) = (seconds(&claims, "iat"), seconds(&claims, "exp")) else {
-        return Err("claims with an `aud` need `iat` and `exp` in seconds".to_owned());
+        return Err("claims with an `aud` need `iat` and `exp` in whole seconds".to_owned());
     };
-    if expires - issued > VALIDITY_LIMIT_SECONDS {
+    if issued <= 0 || expires < issued {
+        return Err("the claims end before they begin: `iat` is above 0, and `exp` not below it".to_owned());
+    }
+    if expires.saturating_sub(issued) > VALIDITY_LIMIT_SECONDS {
         return Err("the claims are valid for more than an hour".to_owned());
+    }
+    // The provider's clock counts, so that ours may only tell what no clock that is near the truth would.
+    if expires.saturating_sub(now.0 / 1_000) > AHEAD_LIMIT_SECONDS {
+        return Err("the claims end more than a day ahead of the host's clock".to_owned());
     }
     Ok(claims)
 }
@@ -84,23 +98,37 @@ fn audience_names(audience: &Value) -> Result<Vec<&str>, String> {
     }
 }
 
+/// Lets pass a URL on a host that may be reached, a `urn`, and a plain name that nobody takes for a host or a URL.
+/// What is not understood is refused: its reader may understand it.
 fn may_be_meant_for(name: &str, grant: &EgressGrant) -> Result<(), String> {
-    let Ok(url) = Url::parse(name) else {
-        return Ok(());
-    };
-    let Some(host) = url.host_str() else {
-        return Ok(());
-    };
-    let is_reached = url.scheme() == "https" && grant.allows(host, url.port_or_known_default().unwrap_or(0));
-    if is_reached {
+    let is_plain = name.chars().all(|c| c.is_ascii_graphic() || c == ' ') && !name.contains('\\');
+    let is_allowed = is_plain
+        && match Url::parse(name) {
+            Ok(url) => match url.host_str() {
+                Some(host) => {
+                    url.scheme() == "https"
+                        && url.username().is_empty()
+                        && url.password().is_none()
+                        && url
+                            .port_or_known_default()
+                            .is_some_and(|port| grant.allows(host, port))
+                }
+                None => url.scheme() == "urn",
+            },
+            Err(_) => !name.is_empty() && !name.contains(['/', '.', ':']),
+        };
+    if is_allowed {
         Ok(())
     } else {
         Err(format!(
-            "`aud` is a URL on `{host}`, which is none of the hosts that the description names"
+            "`aud` is `{}`, which is neither an https URL on a host that the description names, nor a urn, nor a name \
+             without `/`, `.` and `:`",
+            cleaned(name, SHOWN_CHARS)
         ))
     }
 }
 
-fn seconds(claims: &Map<String, Value>, name: &str) -> Option<f64> {
-    claims.get(name).and_then(Value::as_f64)
+/// Whole seconds since 1970: RFC 7519 lets them have a fraction, and nobody needs one.
+fn seconds(claims: &Map<String, Value>, name: &str) -> Option<i64> {
+    claims.get(name).and_then(Value::as_i64)
 }

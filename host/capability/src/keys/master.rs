@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,6 +11,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use idsync_model::DirectoryId;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -19,6 +21,8 @@ use super::seal::{DirectorySealer, Sealer};
 const KEY_BYTES: usize = 32;
 const KEY_FILE: &str = "master.key";
 const CHECK_FILE: &str = "master.check";
+/// More than a key file can have, in bytes.
+const FILE_LIMIT_BYTES: u64 = 4_096;
 /// What the check file holds, sealed.
 const CHECK_TEXT: &[u8] = b"idsync master key";
 
@@ -44,6 +48,29 @@ pub enum MasterKeyError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// Someone else can change the key file.
+    #[error(
+        "the master key in {path} is not used, because it belongs to the user with the id {owner} and idsync runs as \
+         {user}: run idsync as that user, or run `chown {user} {path}` as root and make new directory keys if that \
+         user should not have seen it", path = path.display()
+    )]
+    OfAnotherUser {
+        /// The key file.
+        path: PathBuf,
+        /// The id of its owner.
+        owner: u32,
+        /// The id that this process works under.
+        user: u32,
+    },
+    /// What stands in the place of the key file is a link, a folder or a device.
+    #[error(
+        "the master key in {path} is not used, because it is no file of its own but a link, a folder or a device: put \
+         the key file itself there, or give the key in IDSYNC_MASTER_KEY", path = path.display()
+    )]
+    NotAFile {
+        /// The key file.
+        path: PathBuf,
     },
     /// The values of this data directory were sealed with another key.
     #[error(
@@ -155,28 +182,37 @@ impl MasterKey {
 
     fn from_file(data_dir: &Path, must_exist: bool) -> Result<Self, MasterKeyError> {
         let path = data_dir.join(KEY_FILE);
-        if !must_exist && read_if_there(&path)?.is_none() {
+        let mut file = open_private(&path)?;
+        if file.is_none() && !must_exist {
             let mut bytes = Zeroizing::new([0; KEY_BYTES]);
             getrandom::fill(bytes.as_mut()).expect("a system without randomness can't make keys");
             let text = Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(bytes.as_slice())));
             publish(&path, text.as_bytes())?;
+            file = open_private(&path)?;
         }
-        let Some(text) = read_if_there(&path)? else {
+        let Some(file) = file else {
             return Err(MasterKeyError::Missing {
                 data_dir: data_dir.to_owned(),
             });
         };
-        let mode = fs::metadata(&path)
-            .map_err(|source| MasterKeyError::File {
-                path: path.clone(),
-                source,
-            })?
-            .permissions()
-            .mode()
-            & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(MasterKeyError::OpenToOthers { path, mode });
+        let unread = |source| MasterKeyError::File {
+            path: path.clone(),
+            source,
+        };
+        let found = file.metadata().map_err(unread)?;
+        if !found.is_file() {
+            return Err(MasterKeyError::NotAFile { path });
         }
+        check_access(
+            &path,
+            found.mode(),
+            found.uid(),
+            rustix::process::geteuid().as_raw(),
+        )?;
+        let mut text = Zeroizing::new(Vec::new());
+        file.take(FILE_LIMIT_BYTES)
+            .read_to_end(&mut text)
+            .map_err(unread)?;
         let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
         Self::from_text(&text).map_err(|_| MasterKeyError::FileWithoutKey { path })
     }
@@ -240,6 +276,41 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     (0..KEY_BYTES)
         .map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok())
         .collect()
+}
+
+/// Opens the key file, where there is one, and no other that a link in its place leads to. All that is asked about it
+/// is asked of this handle: what stands under the name may change meanwhile.
+fn open_private(path: &Path) -> Result<Option<fs::File>, MasterKeyError> {
+    // Without `NONBLOCK`, opening a named pipe waits for someone who writes to it.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Err(MasterKeyError::NotAFile {
+            path: path.to_owned(),
+        }),
+        Err(source) => Err(MasterKeyError::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Whether the key file with this mode and this owner is kept from others by `user`, who runs this process.
+pub(super) fn check_access(path: &Path, mode: u32, owner: u32, user: u32) -> Result<(), MasterKeyError> {
+    let path = path.to_owned();
+    let mode = mode & 0o777;
+    if owner != user {
+        Err(MasterKeyError::OfAnotherUser { path, owner, user })
+    } else if mode & 0o077 != 0 {
+        Err(MasterKeyError::OpenToOthers { path, mode })
+    } else {
+        Ok(())
+    }
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, MasterKeyError> {

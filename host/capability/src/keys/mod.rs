@@ -9,16 +9,19 @@ mod tests;
 
 use std::sync::Arc;
 
-use idsync_model::KeyAlgorithm;
+use idsync_model::{Clock, KeyAlgorithm};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub use master::{MacKey, MasterKey, MasterKeyError};
 pub use pair::{KeyPair, KeyPairError, NewKeyPair, public_pem};
 pub use seal::{DirectorySealer, OpenError, Purpose};
 
-use crate::CallKind;
 use crate::bindings::key_store as wit;
 use crate::egress::EgressGrant;
+use crate::{CallKind, CapabilityError};
+
+/// Signatures and keys of its own that one call may have made: two for each request that it may send.
+pub const SIGNATURE_LIMIT: u64 = 2_000_000;
 
 /// A key that a guest holds a handle to.
 pub struct SigningKey {
@@ -31,16 +34,47 @@ pub struct KeysCtx {
     call: CallKind,
     directory_key: Option<Arc<KeyPair>>,
     grant: EgressGrant,
+    clock: Arc<dyn Clock>,
+    signatures: u64,
+    signature_limit: u64,
 }
 
 impl KeysCtx {
-    /// The directory's key, where it has one, and the hosts that a signed JWT may be meant for.
-    pub fn new(call: CallKind, directory_key: Option<Arc<KeyPair>>, grant: EgressGrant) -> Self {
+    /// The directory's key, where it has one, and the hosts that a signed JWT may be meant for. What lies far ahead of
+    /// `clock` is not signed.
+    pub fn new(
+        call: CallKind,
+        directory_key: Option<Arc<KeyPair>>,
+        grant: EgressGrant,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             call,
             directory_key,
             grant,
+            clock,
+            signatures: 0,
+            signature_limit: SIGNATURE_LIMIT,
         }
+    }
+
+    /// Lets the call have as many signatures made, in place of [`SIGNATURE_LIMIT`].
+    #[must_use]
+    pub fn with_signature_limit(mut self, limit: u64) -> Self {
+        self.signature_limit = limit;
+        self
+    }
+
+    /// Counts work with a key, for which the guest's own time does not count.
+    fn count_signature(&mut self) -> Result<(), CapabilityError> {
+        if self.signatures >= self.signature_limit {
+            return Err(CapabilityError::Limit {
+                what: "signatures and keys of its own",
+                limit: self.signature_limit,
+            });
+        }
+        self.signatures += 1;
+        Ok(())
     }
 }
 
@@ -94,6 +128,7 @@ impl wit::Host for KeysCtxView<'_> {
                 "ephemeral keys are es256: making an rsa key takes seconds of the host's time".to_owned(),
             )));
         };
+        self.ctx.count_signature()?;
         let pair = match KeyPair::ephemeral() {
             Ok(pair) => Arc::new(pair),
             Err(error) => return Ok(Err(wit::KeyError::Unavailable(error.to_string()))),
@@ -133,8 +168,10 @@ impl wit::HostSigningKey for KeysCtxView<'_> {
         claims: String,
         options: wit::JwtOptions,
     ) -> wasmtime::Result<Result<String, wit::KeyError>> {
+        self.ctx.count_signature()?;
         let key = self.table.get(&key)?;
-        Ok(jwt::sign(key, &claims, &options, &self.ctx.grant))
+        let KeysCtx { grant, clock, .. } = &*self.ctx;
+        Ok(jwt::sign(key, &claims, &options, grant, clock.now()))
     }
 
     fn drop(&mut self, key: Resource<SigningKey>) -> wasmtime::Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use idsync_model::{Description, DirectoryId, KeyAlgorithm, Settings};
+use idsync_model::{Description, DirectoryId, KeyAlgorithm, Settings, SystemClock, UnixMillis};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -55,13 +55,16 @@ fn plain() -> JwtOptions {
     }
 }
 
+/// The host's time in these tests: 1970-01-01, 00:16:40 (UTC).
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
 /// Signs with a P-256 key of the directory, or with an ephemeral one.
 fn sign(is_the_directorys: bool, claims: &Value, options: &JwtOptions) -> Result<String, KeyError> {
     let key = SigningKey {
         pair: Arc::new(KeyPair::ephemeral().unwrap()),
         is_the_directorys,
     };
-    jwt::sign(&key, &claims.to_string(), options, &grant())
+    jwt::sign(&key, &claims.to_string(), options, &grant(), NOW)
 }
 
 fn refusal(is_the_directorys: bool, claims: &Value) -> String {
@@ -176,6 +179,45 @@ fn a_key_file_that_others_can_read_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_key_file_of_another_user_is_refused_with_what_to_do() {
+    let path = Path::new("data/master.key");
+    assert!(master::check_access(path, 0o100_600, 1_000, 1_000).is_ok());
+    for (owner, user) in [(1_001, 1_000), (1_000, 0), (0, 1_000)] {
+        let error = master::check_access(path, 0o100_600, owner, user)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("chown {user} data/master.key")),
+            "{error}"
+        );
+        assert!(error.contains(&format!("the id {owner} ")), "{error}");
+    }
+}
+
+#[test]
+fn a_key_file_that_is_a_link_or_a_folder_is_refused() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    MasterKey::open(elsewhere.path(), None).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("master.key");
+    std::os::unix::fs::symlink(elsewhere.path().join("master.key"), &file).unwrap();
+    let refused = || MasterKey::open(dir.path(), None).err().unwrap();
+    assert!(
+        matches!(refused(), MasterKeyError::NotAFile { .. }),
+        "{}",
+        refused()
+    );
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(
+        matches!(refused(), MasterKeyError::NotAFile { .. }),
+        "{}",
+        refused()
+    );
+    assert!(refused().to_string().contains("IDSYNC_MASTER_KEY"));
+}
+
+#[test]
 fn a_master_key_that_does_not_fit_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     MasterKey::open(dir.path(), Some(SOME_KEY)).unwrap();
@@ -236,7 +278,7 @@ fn an_rsa_key_is_made_sealed_opened_and_signs() {
         include_kid: true,
         ..plain()
     };
-    let token = jwt::sign(&key, &claims.to_string(), &options, &grant()).unwrap();
+    let token = jwt::sign(&key, &claims.to_string(), &options, &grant(), NOW).unwrap();
     let header = jsonwebtoken::decode_header(&token).unwrap();
     assert_eq!(header.kid.as_deref(), Some(new.kid.as_str()));
     assert_eq!(header.typ, None);
@@ -263,7 +305,7 @@ fn a_p256_key_is_shown_as_jwk_and_pem() {
         pair: Arc::new(pair),
         is_the_directorys: false,
     };
-    let token = jwt::sign(&key, r#"{"a":1}"#, &plain(), &grant()).unwrap();
+    let token = jwt::sign(&key, r#"{"a":1}"#, &plain(), &grant(), NOW).unwrap();
     let mut validation = Validation::new(Algorithm::ES256);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
@@ -302,7 +344,7 @@ fn claims_must_be_an_object() {
         pair: Arc::new(KeyPair::ephemeral().unwrap()),
         is_the_directorys: false,
     };
-    let error = jwt::sign(&key, "{\"a\":1} tail", &plain(), &grant()).unwrap_err();
+    let error = jwt::sign(&key, "{\"a\":1} tail", &plain(), &grant(), NOW).unwrap_err();
     assert!(matches!(error, KeyError::NotAllowed(_)));
 }
 
@@ -313,6 +355,9 @@ fn claims_for_someone_end_within_the_hour() {
         (json!(5), Value::Null),
         (Value::Null, json!(5)),
         (json!("5"), json!(6)),
+        (json!(5.5), json!(6.5)),
+        (json!(1e300), json!(1e300)),
+        (json!(u64::MAX), json!(u64::MAX)),
     ] {
         let mut claims = json!({"aud": token_url});
         claims["iat"] = iat;
@@ -322,11 +367,37 @@ fn claims_for_someone_end_within_the_hour() {
     let lasting = |seconds: u64| json!({"aud": token_url, "iat": 9_000, "exp": 9_000 + seconds});
     assert!(sign(true, &lasting(3_600), &plain()).is_ok());
     assert!(refusal(true, &lasting(3_601)).contains("more than an hour"));
+    let between = |iat: i64, exp: i64| json!({"aud": token_url, "iat": iat, "exp": exp});
+    assert!(refusal(true, &between(0, 300)).contains("end before they begin"));
+    assert!(refusal(true, &between(-5, 300)).contains("end before they begin"));
+    assert!(refusal(true, &between(1_001, 1_000)).contains("end before they begin"));
+    assert!(refusal(true, &between(i64::MIN, i64::MAX)).contains("end before they begin"));
+    assert!(refusal(true, &between(1, i64::MAX)).contains("more than an hour"));
+}
+
+#[test]
+fn claims_for_a_far_future_are_refused() {
+    let ending = |exp: i64| json!({"aud": "https://acme.okta.com/", "iat": exp - 300, "exp": exp});
+    let a_day_ahead = NOW.0 / 1_000 + 24 * 3_600;
+    assert!(sign(true, &ending(a_day_ahead), &plain()).is_ok());
+    for exp in [a_day_ahead + 1, 4_102_444_800, i64::MAX] {
+        assert!(
+            refusal(true, &ending(exp)).contains("ahead of the host's clock"),
+            "{exp}"
+        );
+    }
+}
+
+#[test]
+fn claims_are_no_longer_than_a_server_takes() {
+    let claims = |length: usize| json!({ "a": "x".repeat(length) });
+    assert!(sign(false, &claims(16_000), &plain()).is_ok());
+    assert!(refusal(false, &claims(17_000)).contains("longer than 16384 bytes"));
 }
 
 #[test]
 fn claims_are_meant_for_hosts_of_the_description_only() {
-    let meant_for = |aud: Value| json!({"aud": aud, "iat": 0, "exp": 300});
+    let meant_for = |aud: Value| json!({"aud": aud, "iat": 1, "exp": 300});
     for aud in [
         json!("https://evil.example/token"),
         json!("https://acme.okta.com.evil.example/"),
@@ -334,9 +405,23 @@ fn claims_are_meant_for_hosts_of_the_description_only() {
         json!("http://acme.okta.com/token"),
         json!("https://acme.okta.com:8443/token"),
         json!(["https://acme.okta.com/token", "https://evil.example/"]),
+        json!("//victim.okta.com/x"),
+        json!("victim.okta.com/oauth2/v1/token"),
+        json!("victim.okta.com"),
+        json!("victim:443"),
+        json!("https://victim.okta.com:99999/x"),
+        json!("blob:https://victim.okta.com/t"),
+        json!("urn://victim.okta.com/x"),
+        json!("data:,victim"),
+        json!("https://user@acme.okta.com/"),
+        json!("https://acme.okta.com\\@evil.example/"),
+        json!("\\\\victim"),
+        json!("https://acme.okta.com/\n"),
+        json!("victim\u{3002}okta\u{3002}com"),
+        json!(""),
     ] {
         assert!(
-            refusal(true, &meant_for(aud.clone())).contains("`aud` is a URL"),
+            refusal(true, &meant_for(aud.clone())).contains("neither an https URL"),
             "{aud}"
         );
     }
@@ -351,6 +436,7 @@ fn claims_are_meant_for_hosts_of_the_description_only() {
         json!(["https://acme.okta.com/"]),
         json!("urn:a:name"),
         json!("a name"),
+        json!("https://acme.okta.com:443/"),
     ] {
         assert!(sign(true, &meant_for(aud.clone()), &plain()).is_ok(), "{aud}");
     }
@@ -374,10 +460,32 @@ fn other_types_of_token_are_not_signed() {
     ));
 }
 
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+#[test]
+fn a_call_has_a_number_of_signatures() {
+    let mut ctx = KeysCtx::new(CallKind::Sync, None, grant(), clock()).with_signature_limit(3);
+    let mut table = ResourceTable::new();
+    let mut keys = KeysCtxView {
+        ctx: &mut ctx,
+        table: &mut table,
+    };
+    let key = keys.ephemeral_key(wit::Algorithm::Es256).unwrap().unwrap();
+    let mut sign = |claims: &str| keys.sign_jwt(Resource::new_borrow(key.rep()), claims.to_owned(), plain());
+    sign("{}").unwrap().unwrap();
+    sign("what is refused costs as much").unwrap().unwrap_err();
+    let error = sign("{}").unwrap_err();
+    let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+    assert_eq!(failure.kind, idsync_model::ErrorKind::Plugin);
+    assert!(failure.summary.contains("signatures"), "{}", failure.summary);
+}
+
 #[test]
 fn a_plugin_holds_keys_by_handles() {
     let pair = Arc::new(KeyPair::ephemeral().unwrap());
-    let mut ctx = KeysCtx::new(CallKind::Sync, Some(pair.clone()), grant());
+    let mut ctx = KeysCtx::new(CallKind::Sync, Some(pair.clone()), grant(), clock());
     let mut table = ResourceTable::new();
     let mut keys = KeysCtxView {
         ctx: &mut ctx,
@@ -399,7 +507,7 @@ fn a_plugin_holds_keys_by_handles() {
 #[test]
 fn a_directory_without_a_key_and_calls_without_keys_say_so() {
     let mut table = ResourceTable::new();
-    let mut none = KeysCtx::new(CallKind::Verify, None, grant());
+    let mut none = KeysCtx::new(CallKind::Verify, None, grant(), clock());
     let mut keys = KeysCtxView {
         ctx: &mut none,
         table: &mut table,
@@ -409,7 +517,7 @@ fn a_directory_without_a_key_and_calls_without_keys_say_so() {
         Err(KeyError::Unavailable(_))
     ));
     for call in [CallKind::Describe, CallKind::Normalize] {
-        let mut ctx = KeysCtx::new(call, None, grant());
+        let mut ctx = KeysCtx::new(call, None, grant(), clock());
         let mut keys = KeysCtxView {
             ctx: &mut ctx,
             table: &mut table,

@@ -135,6 +135,22 @@ async fn garbage_behind_the_first_bytes_is_refused_by_the_compiler() {
     assert!(cached(place.folder.path()).is_empty());
 }
 
+#[tokio::test]
+async fn a_name_that_fills_the_pipe_does_not_keep_the_compiler_waiting() {
+    let place = Place::with(Limits::default(), |setup| {
+        setup.compiling.wall_time = Duration::from_mins(1);
+    });
+    let name = "!".repeat(99_000);
+    let error = place
+        .refused(&format!(r#"(component (import "{name}" (func)))"#))
+        .await;
+    let SandboxError::Compile { reason, .. } = &error else {
+        panic!("{}", error.to_string().chars().take(500).collect::<String>());
+    };
+    assert!(reason.contains("!!!"), "{reason}");
+    assert!(reason.len() < 9_000, "{} bytes", reason.len());
+}
+
 /// A component whose one function is so long that the compiler can't be done within tight limits.
 fn bomb() -> Vec<u8> {
     /// `local 1 = rotl(local 1, local 0); local 0 = (local 0 + 7) * local 1`

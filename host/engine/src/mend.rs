@@ -26,7 +26,7 @@ impl Mended {
 }
 
 /// Mends a user. Names are cut; what people are told apart by is not, since it could become another's. Of a user whom
-/// readers don't see anyway, it does not matter.
+/// readers don't see anyway, it does not matter and is cut too.
 pub fn user(user: &mut User) -> Mended {
     if user.active
         && let Some(why) = defect(user)
@@ -44,6 +44,9 @@ pub fn user(user: &mut User) -> Mended {
         }
     }
     cut("status", &mut user.provider_status, &mut remarks);
+    // Those of an active user are within the limit here.
+    cut("e-mail", &mut user.email, &mut remarks);
+    cut("username", &mut user.username, &mut remarks);
     Mended::by(&remarks)
 }
 
@@ -152,6 +155,20 @@ mod tests {
             ..a_user()
         };
         assert_eq!(user(&mut given), Mended::AsItWas);
+    }
+
+    #[test]
+    fn runs_1_8_what_a_user_who_is_not_seen_is_called_is_cut() {
+        let mut given = User {
+            email: "a".repeat(2000),
+            username: "b".repeat(3000),
+            active: false,
+            ..a_user()
+        };
+        assert!(
+            matches!(user(&mut given), Mended::Changed(how) if how.contains("2000") && how.contains("3000"))
+        );
+        assert_eq!((given.email.len(), given.username.len()), (1024, 1024));
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, EventSink, Held, Mode, Outcome, Provider, RunEvent, RunId, RunReport, TenantName,
-    Trigger,
+    Clock, DirectoryId, EventSink, Mode, Provider, RunEvent, RunId, RunReport, TenantName, Trigger,
 };
 use idsync_store::{Directory, NewRun, RunEnd, RunRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +15,8 @@ use crate::guard::DeleteLimits;
 use crate::halt::Halt;
 use crate::lock::DirectoryLock;
 use crate::mode::{self, ModeGrounds};
-use crate::stages::{Begun, Settled};
+use crate::stages::Begun;
 use crate::staging::MAX_STAGED_ROWS;
-
-/// The newest runs among which the last full one is looked for.
-const RUNS_LOOKED_AT: u64 = 1500;
 
 /// How far a run may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +108,7 @@ impl Sync {
         let Some(verified) = directory.verified.clone() else {
             return Err(EngineError::NotVerified { name: directory.name });
         };
-        let mode = self.choose_mode(&order, &directory).await?;
+        let mode = self.choose_mode(&order, &directory);
         let basis = self
             .store
             .begin_run(
@@ -142,8 +138,8 @@ impl Sync {
             basis,
         };
         let report = match go(&begun, provider).await {
-            Ok(settled) => report(&settled.record, settled.held)?,
-            Err(halt) => report(&self.end_as_failed(&order, halt).await?, None)?,
+            Ok(record) => report(&record)?,
+            Err(halt) => report(&self.end_as_failed(&order, halt).await?)?,
         };
         tracing::info!(run = %order.run, outcome = report.outcome.as_str(), report.duration_ms, "the run has ended");
         signals.events.emit(RunEvent::Ended {
@@ -153,21 +149,14 @@ impl Sync {
         Ok(report)
     }
 
-    async fn choose_mode(&self, order: &RunOrder, directory: &Directory) -> Result<Mode, StoreError> {
-        let runs = self
-            .store
-            .runs(&order.tenant, Some(&order.directory), RUNS_LOOKED_AT)
-            .await?;
-        let last_full = runs
-            .into_iter()
-            .find(|run| run.mode == Mode::Full && run.outcome == Some(Outcome::Succeeded) && !run.dry_run);
-        let plugin_changed = last_full.is_none_or(|run| run.plugin_version != order.plugin_version);
-        Ok(mode::choose(ModeGrounds {
+    fn choose_mode(&self, order: &RunOrder, directory: &Directory) -> Mode {
+        let plugin_changed = directory.last_full_plugin_version.as_ref() != Some(&order.plugin_version);
+        mode::choose(ModeGrounds {
             full_is_asked: order.full,
             full_is_due: directory.full_run_due || plugin_changed,
             last_full_read: directory.last_full_at,
             now: self.clock.now(),
-        }))
+        })
     }
 
     async fn end_as_failed(&self, order: &RunOrder, halt: Halt) -> Result<RunRecord, EngineError> {
@@ -193,17 +182,15 @@ impl Sync {
 }
 
 /// The way of a run that nothing stops.
-async fn go(begun: &Begun<'_>, provider: Arc<dyn Provider>) -> Result<Settled, Halt> {
+async fn go(begun: &Begun<'_>, provider: Arc<dyn Provider>) -> Result<RunRecord, Halt> {
     let reading = begun.open_staging().await?;
     let read = reading.read(provider).await?;
     let planned = read.plan().await?;
     planned.settle().await
 }
 
-fn report(record: &RunRecord, held: Option<Held>) -> Result<RunReport, EngineError> {
-    let mut report = record.report().ok_or_else(|| EngineError::Unended {
+fn report(record: &RunRecord) -> Result<RunReport, EngineError> {
+    record.report().ok_or_else(|| EngineError::Unended {
         run: record.run.clone(),
-    })?;
-    report.held = report.held.or(held);
-    Ok(report)
+    })
 }

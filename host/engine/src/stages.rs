@@ -144,21 +144,14 @@ pub(crate) struct Planned<'a> {
     plan: Plan,
 }
 
-/// A run that is over.
-pub(crate) struct Settled {
-    pub(crate) record: RunRecord,
-    /// Why the guard would hold the plan of a dry run.
-    pub(crate) held: Option<Held>,
-}
-
 impl Planned<'_> {
     /// Does with the plan what is to be done: nothing, hold it, or apply it.
-    pub(crate) async fn settle(self) -> Result<Settled, Halt> {
+    pub(crate) async fn settle(self) -> Result<RunRecord, Halt> {
         let facts = self.read.facts.clone();
         self.decide().await.map_err(|failure| Halt { failure, facts })
     }
 
-    async fn decide(self) -> Result<Settled, Failure> {
+    async fn decide(self) -> Result<RunRecord, Failure> {
         let Self { read, mut plan } = self;
         let begun = read.begun;
         let order = begun.order;
@@ -170,13 +163,15 @@ impl Planned<'_> {
             }
             let held = judge(plan.summary(), order);
             if order.dry_run {
-                let end = RunEnd::Planned(Box::new(*plan.summary()));
-                let record = begun
+                let end = RunEnd::Planned {
+                    summary: Box::new(*plan.summary()),
+                    held,
+                };
+                return begun
                     .store
                     .end_run(&order.tenant, &order.run, end, read.facts.clone())
                     .await
-                    .map_err(|error| store_failure("plan", &error))?;
-                return Ok(Settled { record, held });
+                    .map_err(|error| store_failure("plan", &error));
             }
             read.still_stands().await?;
             let stage = if held.is_some() { "hold" } else { "apply" };
@@ -192,7 +187,7 @@ impl Planned<'_> {
                     plan = read.plan_anew().await?;
                 }
                 Err(error) => return Err(store_failure(stage, &error)),
-                Ok(record) => return Ok(Settled { record, held: None }),
+                Ok(record) => return Ok(record),
             }
         }
     }

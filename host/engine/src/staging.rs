@@ -1,6 +1,6 @@
 //! What a read is worth: the rules for what a plugin puts, over the raw rows of the store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,8 +43,9 @@ pub struct StagingScope {
 
 /// The staging of one run, as its plugin sees it.
 ///
-/// Each call returns when the store has taken the rows, so a plugin never gets ahead of the disk. The first error is
-/// kept: a run that saw one has failed, whatever the plugin makes of it.
+/// A call returns when its rows are queued for the store's writer. The queue is short and bounded, so a plugin never
+/// gets far ahead of the disk, and an error of the writer is told by a later call or at the run's end. The first error
+/// is kept: a run that saw one has failed, whatever the plugin makes of it.
 pub struct RunStaging {
     store: Arc<dyn Store>,
     rows: Arc<dyn StagingRows>,
@@ -153,17 +154,31 @@ impl RunStaging {
     async fn stage_users(&self, mut users: Vec<User>) -> Result<(), StagingError> {
         self.admit(users.len())?;
         let mut remarks = Vec::new();
-        users.retain_mut(|user| {
-            let (is_usable, remark) = match mend::user(user) {
-                Mended::AsItWas => return true,
-                Mended::Changed(how) => (true, how),
-                Mended::Unusable(why) => (false, why),
+        // Those that can't be synced, each with the place of its last such record.
+        let mut left_out = HashMap::new();
+        for (place, user) in users.iter_mut().enumerate() {
+            let remark = match mend::user(user) {
+                Mended::AsItWas => continue,
+                Mended::Changed(how) => how,
+                Mended::Unusable(why) => {
+                    left_out.insert(user.external_id.clone(), place);
+                    why
+                }
             };
             remarks.push((user.external_id.as_str().to_owned(), remark));
-            is_usable
-        });
+        }
         for (id, remark) in remarks {
             self.record_skip(Entity::User, id, remark).await?;
+        }
+        if !left_out.is_empty() {
+            // The later answer wins, also when it is that there is nothing to sync.
+            let mut place = 0..;
+            users.retain(|user| {
+                let last_bad = left_out.get(&user.external_id);
+                place.next() > last_bad.copied()
+            });
+            let ids = left_out.into_keys().collect();
+            self.rows.leave_out_users(ids).await.map_err(staging_error)?;
         }
         self.rows.put_users(users).await.map_err(staging_error)
     }
@@ -215,7 +230,8 @@ impl RunStaging {
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<MembersVerdict, StagingError> {
-        self.admit(users.len())?;
+        // A page without users is work too, and can be put for ever.
+        self.admit(users.len().max(1))?;
         let is_empty_list = part.last
             && users.is_empty()
             && (part.first || self.rows.list_len(&group).await.map_err(staging_error)? == 0);

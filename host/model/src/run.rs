@@ -137,7 +137,7 @@ pub struct RunReport {
     pub requests: u64,
     /// From the lock to the end.
     pub duration_ms: u64,
-    /// Why the guard stopped it.
+    /// Why the guard stopped its plan. Of a dry run, why it would: the outcome is `succeeded` all the same.
     pub held: Option<Held>,
     /// Why it failed or was cancelled.
     pub error: Option<Failure>,

@@ -127,6 +127,8 @@ pub struct Directory {
     pub held_since: Option<UnixMillis>,
     /// When the last full read that was applied began.
     pub last_full_at: Option<UnixMillis>,
+    /// The version of the plugin that made it.
+    pub last_full_plugin_version: Option<String>,
     /// Whether the next run must be full whatever its time (RUNS: changes of settings, key or plugin; held plans).
     pub full_run_due: bool,
     /// Raised by every apply, purge, removal and disabling, and by a verification of other settings or of another

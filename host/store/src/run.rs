@@ -46,7 +46,12 @@ pub struct RunFacts {
 #[derive(Debug, Clone)]
 pub enum RunEnd {
     /// It was to stop after the plan, and did.
-    Planned(Box<crate::PlanSummary>),
+    Planned {
+        /// What the plan does.
+        summary: Box<crate::PlanSummary>,
+        /// Why the guard would hold it.
+        held: Option<Held>,
+    },
     /// It failed, or was cancelled when that is the failure's kind.
     Failed(Failure),
 }
@@ -95,7 +100,7 @@ pub struct RunRecord {
     pub requests: u64,
     /// The plugin's remarks.
     pub notes: Vec<String>,
-    /// Why the guard stopped it.
+    /// Why the guard stopped it; of a dry run, why it would.
     pub held: Option<Held>,
     /// Why it failed or was cancelled.
     pub error: Option<Failure>,

@@ -214,6 +214,8 @@ pub trait StagingRows: Send + Sync {
     fn run(&self) -> &RunId;
     /// Puts users; one that was put before is replaced.
     async fn put_users(&self, users: Vec<User>) -> Result<(), StoreError>;
+    /// Takes out users who were put before and turned out not to be syncable. They stay in member lists.
+    async fn leave_out_users(&self, users: Vec<ExternalId>) -> Result<(), StoreError>;
     /// Puts groups, each with whether its members must be fetched. A group that is put again is replaced; its version
     /// and `must_fetch` only while its list is unread. Answers for each how far its list has been read.
     async fn put_groups(&self, groups: Vec<(Group, bool)>) -> Result<Vec<ListState>, StoreError>;

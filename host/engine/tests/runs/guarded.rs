@@ -186,7 +186,9 @@ async fn a_dry_run_stops_after_the_plan_and_says_what_the_guard_would() {
     assert!(report.dry_run);
     assert_eq!(report.outcome, Outcome::Succeeded);
     assert_eq!(report.users.deleted, 15);
-    assert_eq!(report.held.unwrap().reasons[0].count, 15);
+    assert_eq!(report.held.as_ref().unwrap().reasons[0].count, 15);
+    let stored = world.store.run(&world.tenant, &report.run).await.unwrap();
+    assert_eq!(stored.report().as_ref(), Some(&report));
     assert_eq!(world.seen().await, before);
     let now = world.directory().await;
     assert_eq!(now.generation, directory.generation);

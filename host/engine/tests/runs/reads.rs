@@ -180,6 +180,22 @@ async fn more_rows_than_a_run_may_stage_end_it() {
 }
 
 #[tokio::test]
+async fn pages_without_members_count_as_rows_too() {
+    let world = World::new(org_in_one_group(1, at_start())).await;
+    world.provider.does(|staging, _| async move {
+        put_without_members(&org_in_one_group(1, at_start()), &*staging).await?;
+        loop {
+            put_all_members(&*staging, &id("all"), &[], at_start())
+                .await
+                .map_err(|e| refused(&e))?;
+        }
+    });
+    let mut order: RunOrder = world.order();
+    order.limits.staged_rows = 10;
+    assert_eq!(world.run(order).await.error.unwrap().kind, ErrorKind::Plugin);
+}
+
+#[tokio::test]
 async fn what_is_put_after_the_end_is_refused() {
     let world = World::synced(Org::of(3)).await;
     let kept: Arc<std::sync::Mutex<Option<Arc<dyn Staging>>>> = Arc::default();

@@ -59,6 +59,42 @@ async fn runs_1_6_the_same_id_twice_is_one_row_and_the_later_answer_wins() {
 }
 
 #[tokio::test]
+async fn runs_1_6_the_later_answer_wins_also_where_it_can_not_be_synced() {
+    let world = World::synced(Org::of(30)).await;
+    let org = world.provider.org.lock().unwrap().clone();
+    world.provider.does(move |staging, _| {
+        let org = org.clone();
+        async move {
+            put_without_members(&org, &*staging).await?;
+            let good = |id: &str| user_row(id, &org.users[id]);
+            let bad = |id: &str| idsync_model::User {
+                email: String::new(),
+                ..good(id)
+            };
+            let put = async {
+                // One who was put before, one put in the same call, and one who is good in the end.
+                staging
+                    .put_users(vec![bad("u000"), good("u001"), bad("u001"), bad("u002")])
+                    .await?;
+                staging
+                    .put_users(vec![bad("u003"), good("u003"), good("u002")])
+                    .await
+            };
+            put.await.map_err(|e: StagingError| refused(&e))
+        }
+    });
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
+    assert_eq!((report.users.deleted, report.users.skipped), (2, 4));
+    let seen = world.seen().await;
+    let is_shown = |id: &str| seen.iter().any(|line| line.starts_with(&format!("user {id} ")));
+    assert_eq!(
+        ["u000", "u001", "u002", "u003"].map(is_shown),
+        [false, false, true, true]
+    );
+}
+
+#[tokio::test]
 async fn runs_1_6_of_several_versions_the_one_put_before_the_members_stands() {
     let world = World::new(org_in_one_group(2, at_start())).await;
     let later = at_start().plus(std::time::Duration::from_mins(50));

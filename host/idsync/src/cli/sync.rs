@@ -104,7 +104,11 @@ pub fn counts_table(report: &RunReport) -> String {
 pub fn outcome_lines(report: &RunReport) -> String {
     let mut text = String::new();
     if let Some(held) = &report.held {
-        text.push_str("Held: the plan deletes more than the guard lets through. Nothing was changed.\n");
+        text.push_str(if report.dry_run {
+            "A sync would be held: the plan deletes more than the guard lets through.\n"
+        } else {
+            "Held: the plan deletes more than the guard lets through. Nothing was changed.\n"
+        });
         for reason in &held.reasons {
             let _ = writeln!(
                 text,
@@ -115,11 +119,13 @@ pub fn outcome_lines(report: &RunReport) -> String {
                 reason.limit
             );
         }
-        let _ = writeln!(
-            text,
-            "`idsync run show {}` lists who would go. If it is a mistake, mend it at the provider and sync again.",
-            report.run
-        );
+        if !report.dry_run {
+            let _ = writeln!(
+                text,
+                "`idsync run show {}` lists who would go. If it is a mistake, mend it at the provider and sync again.",
+                report.run
+            );
+        }
     }
     if let Some(failure) = &report.error {
         text.push_str(&failure_text(failure));

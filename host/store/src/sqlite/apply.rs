@@ -209,6 +209,11 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             first_applied_at = coalesce(first_applied_at, :now),
             held_since = NULL,
             last_full_at = iif(:is_full, :started_at, last_full_at),
+            last_full_plugin_version = iif(
+                :is_full,
+                (SELECT r.plugin_version FROM run AS r WHERE r.run_key = :run_key),
+                last_full_plugin_version
+            ),
             full_mark_done = iif(:is_full, max(full_mark_done, :full_mark), full_mark_done)
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let after = |stored: u64, created: u64, deleted: u64| signed((stored + created).saturating_sub(deleted));
@@ -227,6 +232,7 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             ":now": block.now.0,
             ":is_full": block.scope.mode == "full",
             ":started_at": block.scope.started_at,
+            ":run_key": block.scope.run_key,
             ":full_mark": block.scope.full_mark,
         },
     )

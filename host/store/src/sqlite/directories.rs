@@ -56,7 +56,8 @@ pub(super) fn list(connection: &Connection, tenant: &TenantName) -> Result<Vec<D
         SELECT
             id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
             verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
-            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key
+            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key,
+            last_full_plugin_version
         FROM directory
         WHERE tenant_id = :tenant_id AND removed_at IS NULL
         ORDER BY name";
@@ -79,7 +80,8 @@ pub(super) fn find(
         SELECT
             id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
             verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
-            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key
+            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key,
+            last_full_plugin_version
         FROM directory
         WHERE tenant_id = :tenant_id AND removed_at IS NULL AND (id = :id_or_name OR name = :id_or_name)
         ORDER BY id = :id_or_name DESC
@@ -131,6 +133,7 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
         last_run: runs::newest(connection, directory_key)?,
         held_since: row.get::<_, Option<i64>>(11)?.map(UnixMillis),
         last_full_at: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
+        last_full_plugin_version: row.get(20)?,
         full_run_due: row.get(13)?,
         generation: unsigned(row.get(14)?),
         counts: StoredCounts {

@@ -216,19 +216,27 @@ pub(super) fn end_without_apply(
 ) -> Result<RunRecord, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
-    let (outcome, counts, error) = match end_of_run {
-        RunEnd::Planned(summary) => (Outcome::Succeeded, RunCounts::from(&**summary), None),
-        RunEnd::Failed(failure) if failure.kind == ErrorKind::Cancelled => {
-            (Outcome::Cancelled, RunCounts::from(skipped.0), Some(failure))
-        }
-        RunEnd::Failed(failure) => (Outcome::Failed, RunCounts::from(skipped.0), Some(failure)),
+    let (outcome, counts, held, error) = match end_of_run {
+        RunEnd::Planned { summary, held } => (
+            Outcome::Succeeded,
+            RunCounts::from(&**summary),
+            held.as_ref(),
+            None,
+        ),
+        RunEnd::Failed(failure) if failure.kind == ErrorKind::Cancelled => (
+            Outcome::Cancelled,
+            RunCounts::from(skipped.0),
+            None,
+            Some(failure),
+        ),
+        RunEnd::Failed(failure) => (Outcome::Failed, RunCounts::from(skipped.0), None, Some(failure)),
     };
     let ending = Ending {
         outcome,
         now,
         counts,
         facts,
-        held: None,
+        held: held.map(json),
         error,
         applied_seq: None,
         skips: &skipped.1,

@@ -152,6 +152,10 @@ impl StagingRows for StagingFile {
         self.tell(move |writer| writer.put_users(&users)).await
     }
 
+    async fn leave_out_users(&self, users: Vec<ExternalId>) -> Result<(), StoreError> {
+        self.tell(move |writer| writer.leave_out_users(&users)).await
+    }
+
     async fn put_groups(&self, groups: Vec<(Group, bool)>) -> Result<Vec<ListState>, StoreError> {
         self.ask(move |writer| writer.put_groups(&groups)).await
     }

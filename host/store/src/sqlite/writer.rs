@@ -59,6 +59,17 @@ impl Writer {
         Ok(())
     }
 
+    pub(super) fn leave_out_users(&self, users: &[ExternalId]) -> Result<(), StoreError> {
+        const LEAVE_OUT: &str = "
+            DELETE FROM staged_user
+            WHERE person_no = (SELECT p.person_no FROM staged_person AS p WHERE p.external_id = :external_id)";
+        let mut statement = self.file.prepare_cached(LEAVE_OUT)?;
+        for user in users {
+            statement.execute(named_params! { ":external_id": user.as_str() })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn put_groups(&mut self, groups: &[(Group, bool)]) -> Result<Vec<ListState>, StoreError> {
         const PUT: &str = "
             INSERT INTO staged_group (

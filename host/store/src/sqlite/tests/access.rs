@@ -59,7 +59,10 @@ async fn a_stranger_can_not_end_a_run_in_progress() {
     house.store.add_tenant(&stranger).await.unwrap();
     let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
 
-    let end = RunEnd::Planned(Box::default());
+    let end = RunEnd::Planned {
+        summary: Box::default(),
+        held: None,
+    };
     let refused = house
         .store
         .end_run(&stranger, &run, end, RunFacts::default())

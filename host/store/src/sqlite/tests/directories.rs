@@ -293,5 +293,6 @@ async fn runs_2_4_the_time_of_the_last_full_read_is_its_start() {
 
     let now = house.store.directory(&house.tenant, "acme").await.unwrap();
     assert_eq!(now.last_full_at, Some(start));
+    assert_eq!(now.last_full_plugin_version.as_deref(), Some("1.0.0"));
     assert_eq!(applied.run.report().unwrap().duration_ms, 60_000);
 }

@@ -99,7 +99,11 @@ async fn a_dry_run_keeps_its_counts_and_changes_nothing() {
         .unwrap();
     assert_eq!(rows[0].label.as_deref(), Some("ann@example.com"));
 
-    let end = RunEnd::Planned(Box::new(*plan.summary()));
+    let held = Some(Held { reasons: Vec::new() });
+    let end = RunEnd::Planned {
+        summary: Box::new(*plan.summary()),
+        held: held.clone(),
+    };
     let ended = house
         .store
         .end_run(&house.tenant, plan.run(), end, RunFacts::default())
@@ -108,6 +112,7 @@ async fn a_dry_run_keeps_its_counts_and_changes_nothing() {
 
     assert_eq!(ended.outcome, Some(Outcome::Succeeded));
     assert_eq!(ended.users.created, 1);
+    assert_eq!(ended.held, held, "what the guard would do is known later too");
     assert_eq!(house.seen(&acme).await, Seen::default());
     assert!(
         house

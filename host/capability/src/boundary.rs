@@ -2,9 +2,6 @@
 
 use crate::CapabilityError;
 
-/// Bytes of text and lists in one call.
-pub const CALL_LIMIT_BYTES: usize = 4 * 1024 * 1024;
-
 /// What a value weighs beside its own bytes: a list of a million empty strings is not empty.
 const ITEM_BYTES: usize = 16;
 
@@ -32,12 +29,12 @@ impl Load {
         self
     }
 
-    /// Refuses a call that carries too much.
-    pub(crate) fn check(&self) -> Result<(), CapabilityError> {
-        if self.bytes > CALL_LIMIT_BYTES {
+    /// Refuses a call that carries more than `limit_bytes` of text and lists.
+    pub(crate) fn check(&self, limit_bytes: usize) -> Result<(), CapabilityError> {
+        if self.bytes > limit_bytes {
             Err(CapabilityError::Limit {
                 what: "bytes in one call over the boundary",
-                limit: CALL_LIMIT_BYTES as u64,
+                limit: limit_bytes as u64,
             })
         } else {
             Ok(())
@@ -49,21 +46,23 @@ impl Load {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 1024;
+
     #[test]
-    fn a_call_carries_four_mebibytes_and_no_more() {
+    fn a_call_carries_as_much_as_its_limit_and_no_more() {
         let mut load = Load::default();
-        load.add(&vec![0_u8; CALL_LIMIT_BYTES - ITEM_BYTES]);
-        load.check().unwrap();
+        load.add(&vec![0_u8; LIMIT - ITEM_BYTES]);
+        load.check(LIMIT).unwrap();
         load.add("");
-        assert!(load.check().is_err());
+        assert!(load.check(LIMIT).is_err());
     }
 
     #[test]
     fn empty_strings_weigh_something() {
         let mut load = Load::default();
-        for _ in 0..=CALL_LIMIT_BYTES / ITEM_BYTES {
+        for _ in 0..=LIMIT / ITEM_BYTES {
             load.add("");
         }
-        assert!(load.check().is_err());
+        assert!(load.check(LIMIT).is_err());
     }
 }

@@ -19,11 +19,7 @@ pub mod vault;
 pub mod wasi;
 
 pub use bindings::{Provider, ProviderIndices, ProviderPre, directory_sync, types};
-pub use boundary::CALL_LIMIT_BYTES;
 pub use call::CallKind;
 pub use error::CapabilityError;
 pub use powers::{Granted, Powers, add_all_to_linker};
 pub use text::{cleaned, is_harmless};
-
-/// Handles to resources (requests, bodies, keys, …) that a guest may have open at once.
-pub const HANDLE_LIMIT: usize = 1_024;

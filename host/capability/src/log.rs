@@ -11,8 +11,6 @@ use crate::CapabilityError;
 use crate::bindings::log;
 use crate::text::cleaned;
 
-/// Lines in one call, those of standard output and standard error included.
-pub const LINE_LIMIT: u64 = 10_000;
 /// Bytes of all lines of one call as they are written, fields included.
 pub const BYTES_LIMIT: u64 = 16 * 1024 * 1024;
 /// Characters of one message.
@@ -65,13 +63,8 @@ struct Progress {
 }
 
 impl LogBook {
-    /// An empty book of [`LINE_LIMIT`] lines.
-    pub fn new(origin: LogOrigin, events: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::with_line_limit(origin, events, clock, LINE_LIMIT)
-    }
-
-    /// An empty book of as many lines.
-    pub fn with_line_limit(
+    /// An empty book of `line_limit` lines, those of standard output and standard error included.
+    pub fn new(
         origin: LogOrigin,
         events: Arc<dyn EventSink>,
         clock: Arc<dyn Clock>,
@@ -84,6 +77,11 @@ impl LogBook {
             line_limit,
             state: Mutex::default(),
         })
+    }
+
+    /// The clock of the call.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The last lines of standard error, oldest first, joined by line ends. They say why a guest trapped.
@@ -270,6 +268,8 @@ mod tests {
     use super::log::Host;
     use super::*;
 
+    const LINE_LIMIT: u64 = 2_000;
+
     #[derive(Default)]
     struct Heard(Mutex<Vec<RunEvent>>);
 
@@ -281,7 +281,12 @@ mod tests {
 
     fn log_into(heard: &Arc<Heard>) -> LogCtx {
         let clock = Arc::new(SystemClock::new());
-        LogCtx::new(LogBook::new(LogOrigin::default(), heard.clone(), clock))
+        LogCtx::new(LogBook::new(
+            LogOrigin::default(),
+            heard.clone(),
+            clock,
+            LINE_LIMIT,
+        ))
     }
 
     #[test]
@@ -297,7 +302,7 @@ mod tests {
             .unwrap_err();
         let failure = crate::error::failure_in(&error, "sync");
         assert_eq!(failure.kind, idsync_model::ErrorKind::Plugin);
-        assert!(failure.summary.contains("10000"), "{}", failure.summary);
+        assert!(failure.summary.contains("2000"), "{}", failure.summary);
         assert_eq!(heard.0.lock().unwrap().len() as u64, LINE_LIMIT);
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use idsync_model::Clock;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView};
 
@@ -13,7 +12,7 @@ use crate::staging::{StagingCtx, StagingView};
 use crate::timer::{TimerCtx, TimerView};
 use crate::vault::{VaultCtx, VaultView};
 use crate::wasi::WasiGrantView;
-use crate::{HANDLE_LIMIT, egress, keys, log, staging, timer, vault, wasi};
+use crate::{egress, keys, log, staging, timer, vault, wasi};
 
 /// All that one call of a guest is granted. It lives in the wasmtime store of the call's instance.
 pub struct Granted {
@@ -34,21 +33,22 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Puts the grants of one call together.
+    /// Puts the grants of one call together. The guest may have `open_resources` handles (requests, bodies, streams,
+    /// timers, keys) at once.
     pub fn new(
-        clock: Arc<dyn Clock>,
         book: Arc<LogBook>,
         egress: EgressCtx,
         keys: KeysCtx,
         vault: VaultCtx,
         timer: TimerCtx,
         staging: StagingCtx,
+        open_resources: usize,
     ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLE_LIMIT);
+        table.set_max_capacity(open_resources);
         Self {
             table,
-            wasi: wasi::context(&book, clock),
+            wasi: wasi::context(&book),
             egress,
             keys,
             vault,
@@ -56,13 +56,6 @@ impl Granted {
             staging,
             log: LogCtx::new(book),
         }
-    }
-
-    /// Lets the call have as many resources open at once, in place of [`HANDLE_LIMIT`].
-    #[must_use]
-    pub fn with_handle_limit(mut self, limit: usize) -> Self {
-        self.table.set_max_capacity(limit);
-        self
     }
 }
 

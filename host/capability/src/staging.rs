@@ -18,20 +18,26 @@ pub const STATE_LIMIT_BYTES: usize = 64 * 1024;
 pub struct StagingCtx {
     call: CallKind,
     staging: Option<Arc<dyn Staging>>,
+    call_limit_bytes: usize,
 }
 
 impl StagingCtx {
-    /// The staging of a call of `sync`.
-    pub fn of_run(staging: Arc<dyn Staging>) -> Self {
+    /// The staging of a call of `sync`. One call of a function may carry `call_limit_bytes` of text and lists.
+    pub fn of_run(staging: Arc<dyn Staging>, call_limit_bytes: usize) -> Self {
         Self {
             call: CallKind::Sync,
             staging: Some(staging),
+            call_limit_bytes,
         }
     }
 
     /// No staging: every function traps.
     pub fn none(call: CallKind) -> Self {
-        Self { call, staging: None }
+        Self {
+            call,
+            staging: None,
+            call_limit_bytes: 0,
+        }
     }
 
     fn staging(&self, function: &'static str) -> Result<Arc<dyn Staging>, CapabilityError> {
@@ -83,7 +89,7 @@ impl wit::Host for StagingCtx {
                 .add_optional(user.given_name.as_ref())
                 .add_optional(user.family_name.as_ref());
         }
-        load.check()?;
+        load.check(self.call_limit_bytes)?;
         let users = users.into_iter().map(user).collect::<Result<_, _>>()?;
         staging.put_users(users).await.map_err(CapabilityError::from)?;
         Ok(())
@@ -101,7 +107,7 @@ impl wit::Host for StagingCtx {
                 load.add(tag);
             }
         }
-        load.check()?;
+        load.check(self.call_limit_bytes)?;
         let groups = groups.into_iter().map(group).collect::<Result<_, _>>()?;
         Ok(staging.put_groups(groups).await.map_err(CapabilityError::from)?)
     }
@@ -119,7 +125,7 @@ impl wit::Host for StagingCtx {
         for user in &users {
             load.add(user);
         }
-        load.check()?;
+        load.check(self.call_limit_bytes)?;
         let group = external_id(group)?;
         let users = users.into_iter().map(external_id).collect::<Result<_, _>>()?;
         let read_at = i64::try_from(read_at).map_err(|_| {
@@ -159,7 +165,10 @@ impl wit::Host for StagingCtx {
 
     async fn skip(&mut self, kind: types::Entity, id: String, reason: String) -> wasmtime::Result<()> {
         let staging = self.staging("identity-store.skip")?;
-        Load::default().add(&id).add(&reason).check()?;
+        Load::default()
+            .add(&id)
+            .add(&reason)
+            .check(self.call_limit_bytes)?;
         staging
             .skip(entity(kind), id, reason)
             .await
@@ -228,6 +237,8 @@ mod tests {
 
     use super::wit::Host;
     use super::*;
+
+    const CALL_LIMIT_BYTES: usize = 1024 * 1024;
 
     /// Notes what it was asked.
     #[derive(Default)]
@@ -306,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_plugin_puts_reaches_the_staging_of_its_run() {
         let noted = Arc::new(Noted::default());
-        let mut staging = StagingCtx::of_run(noted.clone());
+        let mut staging = StagingCtx::of_run(noted.clone(), CALL_LIMIT_BYTES);
         staging.put_users(vec![user_called("00u1")]).await.unwrap();
         let verdict = staging
             .put_members(
@@ -353,7 +364,7 @@ mod tests {
     #[tokio::test]
     async fn an_id_without_bytes_or_with_too_many_breaks_the_contract() {
         let noted = Arc::new(Noted::default());
-        let mut staging = StagingCtx::of_run(noted.clone());
+        let mut staging = StagingCtx::of_run(noted.clone(), CALL_LIMIT_BYTES);
         for id in ["", &"x".repeat(256)] {
             let error = staging.put_users(vec![user_called(id)]).await.unwrap_err();
             assert_eq!(failure(&error).kind, ErrorKind::Plugin);
@@ -364,11 +375,11 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_carries_too_much_is_refused() {
         let noted = Arc::new(Noted::default());
-        let mut staging = StagingCtx::of_run(noted.clone());
+        let mut staging = StagingCtx::of_run(noted.clone(), CALL_LIMIT_BYTES);
         let many = vec![user_called("00u1"); 100_000];
         let error = staging.put_users(many).await.unwrap_err();
         assert!(
-            failure(&error).summary.contains("4194304"),
+            failure(&error).summary.contains("1048576"),
             "{}",
             failure(&error).summary
         );
@@ -382,10 +393,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_is_the_hosts_fault() {
-        let mut staging = StagingCtx::of_run(Arc::new(Noted {
-            is_full: true,
-            ..Noted::default()
-        }));
+        let mut staging = StagingCtx::of_run(
+            Arc::new(Noted {
+                is_full: true,
+                ..Noted::default()
+            }),
+            CALL_LIMIT_BYTES,
+        );
         let error = staging.put_users(Vec::new()).await.unwrap_err();
         let failure = failure(&error);
         assert_eq!(failure.kind, ErrorKind::Host);

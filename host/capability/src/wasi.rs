@@ -14,7 +14,6 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, bindings as wasi};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::{WasiCtx, WasiCtxView};
 
-use crate::boundary::CALL_LIMIT_BYTES;
 use crate::log::LogBook;
 
 /// Bytes that one write to standard output or error may carry.
@@ -22,13 +21,16 @@ const WRITE_LIMIT_BYTES: usize = 64 * 1024;
 /// Bytes of a line that has not ended yet.
 const LINE_LIMIT_BYTES: usize = 8 * 1024;
 
-/// What WASI has for one call.
-pub fn context(book: &Arc<LogBook>, clock: Arc<dyn Clock>) -> WasiCtx {
+/// Random bytes that one call gives.
+const RANDOM_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What WASI has for one call. The time is that of the book's clock.
+pub fn context(book: &Arc<LogBook>) -> WasiCtx {
     WasiCtx::builder()
         .stdout(Lines::new(Stream::Output, book))
         .stderr(Lines::new(Stream::Error, book))
-        .wall_clock(TimeOfDay(clock))
-        .max_random_size(CALL_LIMIT_BYTES as u64)
+        .wall_clock(TimeOfDay(Arc::clone(book.clock())))
+        .max_random_size(RANDOM_LIMIT_BYTES)
         .build()
 }
 
@@ -200,13 +202,16 @@ mod tests {
     use idsync_model::{NoEvents, SystemClock};
 
     use super::*;
-    use crate::log::{LINE_LIMIT, LogOrigin};
+    use crate::log::LogOrigin;
+
+    const LINE_LIMIT: u64 = 1_000;
 
     fn book() -> Arc<LogBook> {
         LogBook::new(
             LogOrigin::default(),
             Arc::new(NoEvents),
             Arc::new(SystemClock::new()),
+            LINE_LIMIT,
         )
     }
 

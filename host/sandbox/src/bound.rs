@@ -161,7 +161,7 @@ impl Asked<'_> {
         };
         let clock = Arc::clone(&sandbox.clock);
         let time_limit = context.time_limit.min(limits.wall_time);
-        let book = LogBook::with_line_limit(
+        let book = LogBook::new(
             origin,
             Arc::clone(&context.events),
             Arc::clone(&clock),
@@ -175,7 +175,7 @@ impl Asked<'_> {
             plugin: pre,
             limits,
             clock: Arc::clone(&clock),
-            granted: granted(kind, limits, clock, &book, &sandbox.egress, timer, reach),
+            granted: granted(kind, limits, &clock, &book, &sandbox.egress, timer, reach),
             book,
             time_limit,
             cancel: context.cancel.clone(),
@@ -189,7 +189,7 @@ impl Asked<'_> {
 fn granted(
     kind: CallKind,
     limits: &Limits,
-    clock: Arc<dyn idsync_model::Clock>,
+    clock: &Arc<dyn idsync_model::Clock>,
     book: &Arc<LogBook>,
     client: &Egress,
     timer: TimerCtx,
@@ -198,7 +198,7 @@ fn granted(
     let (grant, keys, vault, staging) = match reach {
         None => (
             EgressGrant::nothing(),
-            KeysCtx::new(kind, None, EgressGrant::nothing(), Arc::clone(&clock)),
+            KeysCtx::new(kind, None, EgressGrant::nothing(), Arc::clone(clock)),
             VaultCtx::empty(kind),
             StagingCtx::none(kind),
         ),
@@ -208,18 +208,28 @@ fn granted(
             staging,
         }) => (
             egress.clone(),
-            KeysCtx::new(kind, grants.key.clone(), egress, Arc::clone(&clock)),
+            KeysCtx::new(kind, grants.key.clone(), egress, Arc::clone(clock)),
             match &grants.vault {
                 Some((values, sealer)) => VaultCtx::new(kind, Arc::clone(values), sealer.clone()),
                 None => VaultCtx::empty(kind),
             },
-            staging.map_or_else(|| StagingCtx::none(kind), StagingCtx::of_run),
+            match staging {
+                Some(staging) => StagingCtx::of_run(staging, limits.boundary_call_bytes),
+                None => StagingCtx::none(kind),
+            },
         ),
     };
     let keys = keys.with_signature_limit(limits.requests.saturating_mul(2));
     let egress = EgressCtx::new(kind, client, grant, egress_limits(limits));
-    Granted::new(clock, Arc::clone(book), egress, keys, vault, timer, staging)
-        .with_handle_limit(limits.open_resources)
+    Granted::new(
+        Arc::clone(book),
+        egress,
+        keys,
+        vault,
+        timer,
+        staging,
+        limits.open_resources,
+    )
 }
 
 fn egress_limits(limits: &Limits) -> EgressLimits {
@@ -228,7 +238,9 @@ fn egress_limits(limits: &Limits) -> EgressLimits {
         requests: limits.requests,
         header_bytes: limits.header_bytes,
         body_bytes: limits.body_bytes,
-        ..EgressLimits::default()
+        connect: limits.connect,
+        first_byte: limits.first_byte,
+        stall: limits.stall,
     }
 }
 

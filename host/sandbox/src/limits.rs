@@ -34,6 +34,12 @@ pub struct Limits {
     pub header_bytes: usize,
     /// A response's body after decompression, in bytes.
     pub body_bytes: u64,
+    /// How long a request may take to connect: name, connection and TLS together. More than 10 seconds have no effect.
+    pub connect: Duration,
+    /// How long a response's headers may be waited for once the connection is there.
+    pub first_byte: Duration,
+    /// How long a response's body may rest between two pieces.
+    pub stall: Duration,
     /// What one call of the host may carry out of the plugin, in bytes.
     pub boundary_call_bytes: usize,
     /// Lines of log.
@@ -71,6 +77,9 @@ impl Default for Limits {
             requests: 1_000_000,
             header_bytes: 64 * KIB,
             body_bytes: 16 << 20,
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_mins(1),
+            stall: Duration::from_secs(30),
             boundary_call_bytes: 4 * MIB,
             log_lines: 10_000,
             open_resources: 1_024,

@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 2 MiB at most.
 const STEP_BYTES: usize = 2 * 1024;
 
-/// A request that is under way, until this is dropped.
+/// A request that is under way: until its answer was read to its end, failed, or was dropped.
 pub(super) struct InFlight(Arc<AtomicU64>);
 
 impl InFlight {
@@ -49,8 +49,8 @@ pub(super) struct AnswerBody<B> {
     limit: u64,
     stall: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    is_done: bool,
-    _in_flight: InFlight,
+    /// None once there is nothing more to come.
+    in_flight: Option<InFlight>,
 }
 
 impl<B> AnswerBody<B> {
@@ -63,8 +63,7 @@ impl<B> AnswerBody<B> {
             limit,
             stall,
             waiting: None,
-            is_done: false,
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
         }
     }
 }
@@ -130,11 +129,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.is_done {
+        if self.in_flight.is_none() {
             return Poll::Ready(None);
         }
         let bytes = ready!(self.poll_bytes(cx));
-        self.is_done = !matches!(bytes, Ok(Some(_)));
+        if !matches!(bytes, Ok(Some(_))) {
+            self.in_flight = None;
+        }
         Poll::Ready(bytes.transpose().map(|bytes| bytes.map(Frame::data)))
     }
 }

@@ -51,20 +51,6 @@ pub struct EgressLimits {
     pub stall: Duration,
 }
 
-impl Default for EgressLimits {
-    fn default() -> Self {
-        Self {
-            in_flight: 64,
-            requests: 1_000_000,
-            header_bytes: 64 * 1024,
-            body_bytes: 16 * 1024 * 1024,
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_mins(1),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
-
 /// Requests of one call.
 pub struct EgressCtx {
     call: CallKind,

@@ -52,8 +52,7 @@ pub enum MasterKeyError {
     /// Someone else can change the key file.
     #[error(
         "the master key in {path} is not used, because it belongs to the user with the id {owner} and idsync runs as \
-         {user}: run idsync as that user, or run `chown {user} {path}` as root and make new directory keys if that \
-         user should not have seen it", path = path.display()
+         {user}", path = path.display()
     )]
     OfAnotherUser {
         /// The key file.
@@ -65,8 +64,8 @@ pub enum MasterKeyError {
     },
     /// What stands in the place of the key file is a link, a folder or a device.
     #[error(
-        "the master key in {path} is not used, because it is no file of its own but a link, a folder or a device: put \
-         the key file itself there, or give the key in IDSYNC_MASTER_KEY", path = path.display()
+        "the master key in {path} is not used, because it is no file of its own but a link, a folder or a device",
+        path = path.display()
     )]
     NotAFile {
         /// The key file.
@@ -114,6 +113,14 @@ impl MasterKeyError {
                     path.display()
                 ));
             }
+            Self::OfAnotherUser { path, user, .. } => {
+                return Cow::Owned(format!(
+                    "Run idsync as that user, or run `chown {user} {}` as root, and make new directory keys if that \
+                     user should not have seen it.",
+                    path.display()
+                ));
+            }
+            Self::NotAFile { .. } => "Put the key file itself there, or give the key in IDSYNC_MASTER_KEY.",
             Self::DoesNotFit { .. } => "Set IDSYNC_MASTER_KEY to that one, or restore its master.key.",
             Self::Missing { .. } => "Set IDSYNC_MASTER_KEY, or restore its master.key from a backup.",
             Self::File { .. } => {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use idsync_capability::is_harmless;
 use serde::Serialize;
 
 use crate::error::CommandError;
@@ -99,19 +100,13 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if is_harmless(c) {
+            if c == '\n' || is_harmless(c) {
                 c
             } else {
                 char::REPLACEMENT_CHARACTER
             }
         })
         .collect()
-}
-
-fn is_harmless(character: char) -> bool {
-    let turns_writing = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
-    character == '\n' || !(character.is_control() || turns_writing || ends_line)
 }
 
 /// Writes bytes that are text already, such as a completion script.

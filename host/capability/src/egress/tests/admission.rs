@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use idsync_model::{Description, ErrorKind, Settings};
 use wasmtime_wasi_http::{Error, FieldMap, WasiHttpHooks as _};
 
-use super::{resolving_to, sender};
+use super::{limits, resolving_to, sender};
 use crate::egress::connect::Resolve;
 use crate::egress::*;
 
@@ -58,7 +58,7 @@ fn handle(ctx: &mut EgressCtx, table: &mut ResourceTable, request: HostOutgoingR
 
 #[tokio::test]
 async fn a_host_outside_the_description_ends_the_call() {
-    let mut ctx = call_of(CallKind::Sync, EgressLimits::default());
+    let mut ctx = call_of(CallKind::Sync, limits());
     let mut table = ResourceTable::new();
     for (scheme, authority) in [
         (Some(Scheme::Https), "evil.example"),
@@ -88,7 +88,7 @@ async fn a_host_outside_the_description_ends_the_call() {
 
 #[tokio::test]
 async fn a_tunnel_is_not_opened() {
-    let mut ctx = call_of(CallKind::Sync, EgressLimits::default());
+    let mut ctx = call_of(CallKind::Sync, limits());
     let request = HostOutgoingRequest {
         method: Method::Connect,
         ..request_to(None, "acme.okta.com")
@@ -102,7 +102,7 @@ async fn requests_in_flight_and_in_all_have_a_limit() {
     let limits = EgressLimits {
         in_flight: 2,
         requests: 3,
-        ..EgressLimits::default()
+        ..limits()
     };
     let mut ctx = call_of(CallKind::Sync, limits);
     let mut table = ResourceTable::new();
@@ -128,7 +128,7 @@ async fn requests_in_flight_and_in_all_have_a_limit() {
 #[tokio::test]
 async fn describe_and_normalize_send_nothing() {
     for call in [CallKind::Describe, CallKind::Normalize] {
-        let mut ctx = call_of(call, EgressLimits::default());
+        let mut ctx = call_of(call, limits());
         let error = handle(
             &mut ctx,
             &mut ResourceTable::new(),

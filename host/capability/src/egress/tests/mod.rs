@@ -19,8 +19,13 @@ use super::*;
 /// Small bodies, so that no test moves much; patience for a machine that is busy.
 fn limits() -> EgressLimits {
     EgressLimits {
+        in_flight: 64,
+        requests: 1_000,
+        header_bytes: 64 * 1024,
         body_bytes: 1024 * 1024,
-        ..EgressLimits::default()
+        connect: Duration::from_secs(10),
+        first_byte: Duration::from_mins(1),
+        stall: Duration::from_secs(30),
     }
 }
 
@@ -85,6 +90,22 @@ async fn a_request_carries_what_the_host_adds() {
     );
     for absent in ["cookie", "referer", "origin"] {
         assert!(!head.contains(absent), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_in_flight_until_its_answer_was_read_to_its_end() {
+    let org = Org::start(b"http/1.1").await;
+    for path in ["/", "/gzip", "/bomb"] {
+        let mut sender = sender(&org.egress());
+        let request = get(&format!("https://{}{path}", org.host()));
+        let sent = sender.send_request(request, None, Box::new(async { Ok(()) }));
+        let (answer, _) = Box::into_pin(sent).await.unwrap();
+        assert!(InFlight::begin(&sender.in_flight, 1).is_none(), "{path}");
+        let mut body = answer.into_body();
+        while let Some(Ok(_)) = body.frame().await {}
+        assert!(InFlight::begin(&sender.in_flight, 1).is_some(), "{path}");
+        drop(body);
     }
 }
 
@@ -190,7 +211,6 @@ async fn answers_that_stall_are_given_up() {
 async fn a_guests_own_limits_count_where_they_are_shorter() {
     let org = Org::start(b"http/1.1").await;
     let mut sender = sender(&org.egress());
-    sender.limits = EgressLimits::default();
     let options = RequestOptions {
         connect_timeout: None,
         first_byte_timeout: Some(Duration::from_millis(100)),

@@ -21,10 +21,13 @@ use crate::meter::CpuMeter;
 pub(crate) struct Guest {
     granted: Granted,
     memory: MemoryLimiter,
+    /// Whether something that is linked asked for what is granted, since the plugin was last inside.
+    was_reached: bool,
 }
 
 impl Powers for Guest {
     fn granted(&mut self) -> &mut Granted {
+        self.was_reached = true;
         &mut self.granted
     }
 }
@@ -73,6 +76,7 @@ impl Call<'_> {
         let guest = Guest {
             granted,
             memory: MemoryLimiter::new(limits),
+            was_reached: false,
         };
         let mut store = store_of(engine, guest, limits, &cpu);
         let outcome = {
@@ -123,12 +127,18 @@ fn store_of(engine: &PluginEngine, guest: Guest, limits: &Limits, cpu: &CpuMeter
     store.set_hostcall_fuel(limits.boundary_call_bytes);
     // The table of resources, whose error has a type, is full first.
     store.set_max_component_handles(limits.open_resources.saturating_mul(2));
-    // wasmtime calls this at the end of an epoch and at `memory.grow` as well.
+    // wasmtime calls this at the end of an epoch and at `memory.grow` as well. All that is linked asks for what is
+    // granted, by which calls of the host are told apart.
     store.call_hook({
         let cpu = cpu.clone();
-        move |_, hook| {
+        move |mut store, hook| {
             match hook {
-                CallHook::CallingWasm | CallHook::ReturningFromHost => cpu.enter(),
+                CallHook::CallingWasm | CallHook::ReturningFromHost => {
+                    if std::mem::take(&mut store.data_mut().was_reached) {
+                        cpu.was_host_call();
+                    }
+                    cpu.enter();
+                }
                 CallHook::CallingHost | CallHook::ReturningFromWasm => cpu.leave()?,
             }
             Ok(())
@@ -136,13 +146,7 @@ fn store_of(engine: &PluginEngine, guest: Guest, limits: &Limits, cpu: &CpuMeter
     });
     // Not set anew when the host returns: a plugin that calls the host all the time would never yield.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback({
-        let cpu = cpu.clone();
-        move |_| {
-            cpu.was_no_host_call();
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        }
-    });
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
     store
 }
 

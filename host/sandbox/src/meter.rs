@@ -22,8 +22,6 @@ struct Spent {
     /// When the plugin was last entered, while it is inside.
     entered: Option<Duration>,
     since_host_call: Duration,
-    /// What `since_host_call` was when the plugin was last left.
-    before_leaving: Duration,
     total: Duration,
 }
 
@@ -43,7 +41,8 @@ impl CpuMeter {
         self.spent().entered = Some(now);
     }
 
-    /// The plugin is left: it called the host, returned, or its epoch is over.
+    /// The plugin is left. Whether it called the host is not known yet: wasmtime announces the end of an epoch,
+    /// `memory.grow` and the like as it does calls of what is linked.
     pub(crate) fn leave(&self) -> Result<(), Fault> {
         let now = self.clock.monotonic();
         let mut spent = self.spent();
@@ -52,16 +51,12 @@ impl CpuMeter {
             spent.since_host_call += inside;
             spent.total += inside;
         }
-        self.check(&spent)?;
-        spent.before_leaving = spent.since_host_call;
-        spent.since_host_call = Duration::ZERO;
-        Ok(())
+        self.check(&spent)
     }
 
-    /// The plugin was left because its epoch was over, and did not call the host: wasmtime announces both alike.
-    pub(crate) fn was_no_host_call(&self) {
-        let mut spent = self.spent();
-        spent.since_host_call = spent.before_leaving;
+    /// The plugin reached something that is linked.
+    pub(crate) fn was_host_call(&self) {
+        self.spent().since_host_call = Duration::ZERO;
     }
 
     /// Time inside so far.
@@ -140,13 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_epoch_is_no_call_of_the_host() {
+    fn to_be_left_is_no_call_of_the_host() {
         let (clock, meter) = meter();
         for _ in 0..10 {
             meter.enter();
             clock.advance(1);
             meter.leave().expect("within the limits");
-            meter.was_no_host_call();
         }
         meter.enter();
         clock.advance(1);
@@ -162,6 +156,7 @@ mod tests {
             meter.enter();
             clock.advance(9);
             end = meter.leave();
+            meter.was_host_call();
             turns += 1;
         }
         assert!(matches!(end, Err(Fault::CpuTotal { .. })));

@@ -65,6 +65,16 @@ async fn an_endless_loop_with_calls_of_the_host_is_ended() {
 }
 
 #[tokio::test]
+async fn growth_by_nothing_is_no_call_of_the_host() {
+    is_ended_within(
+        short_times(),
+        "spin-with-growth",
+        "computed for 0.2 s without calling the host",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn memory_beyond_the_limit_is_refused() {
     is_ended("memory", "more than its 128 MiB of memory").await;
 }

@@ -27,6 +27,9 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
         "spin-with-host-calls" => loop {
             black_box(monotonic_clock::now());
         },
+        "spin-with-growth" => loop {
+            black_box(core::arch::wasm32::memory_grow(0, 0));
+        },
         "memory" => {
             let mut taken: Vec<Vec<u8>> = Vec::new();
             loop {

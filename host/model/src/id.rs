@@ -24,7 +24,8 @@ macro_rules! prefixed_id {
         pub struct $name(String);
 
         impl $name {
-            /// A new id, later in order than every one before it (UUID version 7, RFC 9562).
+            /// A new id (UUID version 7, RFC 9562, section 5.7). It begins with the time of day, so ids follow each
+            /// other in order within a process; those of other processes and of a clock that was set back need not.
             pub fn generate() -> Self {
                 Self(format!(concat!($prefix, "{}"), Uuid::now_v7().simple()))
             }

@@ -216,8 +216,9 @@ pub trait StagingRows: Send + Sync {
     async fn put_users(&self, users: Vec<User>) -> Result<(), StoreError>;
     /// Takes out users who were put before and turned out not to be syncable. They stay in member lists.
     async fn leave_out_users(&self, users: Vec<ExternalId>) -> Result<(), StoreError>;
-    /// Puts groups, each with whether its members must be fetched. A group that is put again is replaced; its version
-    /// and `must_fetch` only while its list is unread. Answers for each how far its list has been read.
+    /// Puts groups, each with whether its members must be fetched. A group that is put again is replaced, but for its
+    /// version: the first stays, which is never newer than the members. `must_fetch` is replaced only while its list is
+    /// unread. Answers for each how far its list has been read.
     async fn put_groups(&self, groups: Vec<(Group, bool)>) -> Result<Vec<ListState>, StoreError>;
     /// Puts a page of a group's list. A first page drops the list that is there; the reading time is the first
     /// page's. The errors `GroupNotPut` and `ListNotOpen` may come with a later call.

@@ -18,8 +18,9 @@ const QUEUE: usize = 8;
 /// Work that nobody waits for.
 type Told = Box<dyn FnOnce(&mut Writer) -> Result<(), StoreError> + Send>;
 
-/// Work that hands over its answer itself; it is given the error instead when the writer has failed before.
-type Asked = Box<dyn FnOnce(Result<&mut Writer, StoreError>) + Send>;
+/// Work that hands over its answer itself; it is given the error instead when the writer has failed before. Returns
+/// whether it succeeded.
+type Asked = Box<dyn FnOnce(Result<&mut Writer, StoreError>) -> bool + Send>;
 
 /// What the thread is asked to do.
 enum Task {
@@ -96,15 +97,19 @@ impl StagingFile {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let task = Task::Ask(Box::new(move |writer| {
+            let done = writer.and_then(work);
+            let has_succeeded = done.is_ok();
             // Whoever asked may have gone away.
-            let _ = answer.send(writer.and_then(work));
+            let _ = answer.send(done);
+            has_succeeded
         }));
         self.tasks.send(task).await.map_err(|_| self.closed())?;
         answered.await.map_err(|_| self.closed())?
     }
 }
 
-/// The writer's thread. After a failure nothing more is written: the first who asks is told of it.
+/// The writer's thread. After a failure nothing more is written. Whoever asked for what failed is told of it; of work
+/// that nobody waited for, the first who asks then.
 fn write_all(
     mut writer: Writer,
     mut tasks: mpsc::Receiver<Task>,
@@ -128,8 +133,10 @@ fn write_all(
                 }
             }
             Task::Tell(_) => {}
-            Task::Ask(work) if has_failed => work(Err(told())),
-            Task::Ask(work) => work(Ok(&mut writer)),
+            Task::Ask(work) if has_failed => {
+                work(Err(told()));
+            }
+            Task::Ask(work) => has_failed = !work(Ok(&mut writer)),
             Task::Finish(answer) => {
                 // From here on a put is refused rather than lost.
                 tasks.close();

@@ -70,6 +70,8 @@ impl Writer {
         Ok(())
     }
 
+    /// The version that a group was first put with stays: its members may have been asked for since, so that a later
+    /// one could be newer than they are.
     pub(super) fn put_groups(&mut self, groups: &[(Group, bool)]) -> Result<Vec<ListState>, StoreError> {
         const PUT: &str = "
             INSERT INTO staged_group (
@@ -80,8 +82,6 @@ impl Writer {
                 name = excluded.name,
                 description = excluded.description,
                 provider_kind = excluded.provider_kind,
-                changed_at = iif(list_state = 0, excluded.changed_at, changed_at),
-                tag = iif(list_state = 0, excluded.tag, tag),
                 must_fetch = iif(list_state = 0, excluded.must_fetch, must_fetch),
                 is_listed = 1,
                 is_dropped = 0

@@ -153,16 +153,16 @@ impl LogBook {
         let stage = cleaned(stage, NAME_LIMIT);
         let now = self.clock.monotonic();
         let before = {
-            let mut state = self.state();
-            let is_soon = state
+            let mut last = self.state();
+            let is_soon = last
                 .progress_at
                 .is_some_and(|at| now.saturating_sub(at) < PROGRESS_INTERVAL);
             if is_soon {
-                state.untold = Some(Progress { stage, done, total });
+                last.untold = Some(Progress { stage, done, total });
                 return;
             }
-            state.progress_at = Some(now);
-            state.untold.take().filter(|untold| untold.stage != stage)
+            last.progress_at = Some(now);
+            last.untold.take().filter(|untold| untold.stage != stage)
         };
         if let Some(before) = before {
             self.tell(before);
@@ -329,12 +329,12 @@ mod tests {
     fn a_flood_of_bytes_ends_the_call() {
         let heard = Arc::new(Heard::default());
         let mut log = log_into(&heard);
-        let long = || log::Field {
+        let large = || log::Field {
             name: "n".repeat(1_000),
             value: "🦀".repeat(10_000),
         };
         let mut line = || {
-            let fields = (0..FIELDS_LIMIT).map(|_| long()).collect();
+            let fields = (0..FIELDS_LIMIT).map(|_| large()).collect();
             log.write(log::Level::Info, "🦀".repeat(10_000), fields)
         };
         let error = (0..LINE_LIMIT).find_map(|_| line().err()).unwrap();

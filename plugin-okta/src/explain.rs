@@ -83,7 +83,15 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
             return Err(answer.failure(STAGE, "users with this e-mail"));
         }
         let users: Vec<User<'_>> = answer.json(STAGE, "users with this e-mail")?;
-        return Ok(users.iter().map(found_user).collect());
+        // What Okta finds is looked at once more: a search that is not understood must not name someone else.
+        let is_asked_for = |user: &&User<'_>| {
+            user.profile
+                .0
+                .email
+                .trimmed()
+                .is_some_and(|email| is_same(email, who))
+        };
+        return Ok(users.iter().filter(is_asked_for).map(found_user).collect());
     }
     let answer = client
         .get(STAGE, Bucket::Groups, format!("/api/v1/groups/{}", encoded(who)))
@@ -105,7 +113,20 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
         return Err(answer.failure(STAGE, "groups with this name"));
     }
     let groups: Vec<Group<'_>> = answer.json(STAGE, "groups with this name")?;
-    Ok(groups.iter().map(found_group).collect())
+    let is_asked_for = |group: &&Group<'_>| {
+        group
+            .profile
+            .0
+            .name
+            .trimmed()
+            .is_some_and(|name| is_same(name, who))
+    };
+    Ok(groups.iter().filter(is_asked_for).map(found_group).collect())
+}
+
+/// Okta's `eq` does not tell upper from lower case.
+fn is_same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.trim().to_lowercase()
 }
 
 fn found_user(user: &User<'_>) -> Found {

@@ -48,8 +48,10 @@ pub const CLIENT_OR_KEY: &str = "Check that the Client ID is that of the API ser
                                  directory's public key (General \u{2192} Client Credentials \u{2192} Public key / \
                                  Private key) and was saved.";
 /// Nothing to mend here.
-pub const UNAVAILABLE: &str = "Usually it passes by itself. If it does not, look at Okta's status page and at the \
-                               network between this host and Okta.";
+pub const UNAVAILABLE: &str = "Usually it passes by itself. If it does not: where the name can't be resolved, check \
+                               the spelling of `okta_domain`; where the certificate is not trusted, something between \
+                               this host and Okta reads TLS, whose CA the operator of idsync must give (`--ca-cert`); \
+                               else look at Okta's status page and at the network.";
 /// An answer that nobody expects.
 pub const UNEXPECTED: &str = "Check that `okta_domain` is the org's own address with nothing in between that rewrites \
                               answers. If it is, give Okta's support the request id.";

@@ -94,9 +94,18 @@ impl Body for IncomingStream {
     }
 }
 
+/// An error code in the words of `wasi:http`, with what the host adds to it.
+fn words(code: &ErrorCode) -> String {
+    match code {
+        ErrorCode::DnsError(payload) => payload.rcode.clone().unwrap_or_else(|| "DNS error".to_owned()),
+        ErrorCode::InternalError(Some(text)) => text.clone(),
+        other => format!("{other:?}").trim_start_matches("ErrorCode::").to_owned(),
+    }
+}
+
 /// What each of the host's error codes means for a run (`wasi:http/types`, `error-code`).
 fn transport_error(code: &ErrorCode) -> TransportError {
-    let what = format!("{code:?}");
+    let what = words(code);
     let broken = |text: &str| TransportError::Broken(format!("{text} ({what})"));
     match code {
         ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {

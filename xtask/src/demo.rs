@@ -1,6 +1,5 @@
 //! `demo`: the whole way with the real binary, as a person would go it.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,7 +19,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let sim = build::binary(workspace, "okta-sim");
     let folder = tempfile::tempdir().context("making a folder for the demo")?;
     let org = Org::start(&sim)?;
-    let person = Person::sit_down(&idsync, &plugins, folder.path(), &org)?;
+    let person = Person::sit_down(&idsync, &plugins, folder.path(), &org);
     walk(&person, &org)?;
     say(REAL_ORG);
     Ok(())
@@ -49,7 +48,7 @@ fn walk(person: &Person, org: &Org) -> Result<()> {
     person.types(&["directory", "enable", "acme"])?;
     say("# The first sync reads everything.");
     person.types(&["sync", "acme"])?;
-    say("# Meanwhile at Okta: Margaret Hamilton joins, and a group with her; somebody else is suspended.");
+    say("# Meanwhile at Okta: Margaret Hamilton joins and is put into a group; somebody else is suspended.");
     org.change()?;
     say("# The second sync changes just that, and asks only for the groups that changed.");
     person.types(&["sync", "acme"])?;
@@ -141,8 +140,8 @@ impl Org {
 
 impl Drop for Org {
     fn drop(&mut self) {
-        // Nothing to be done when it has ended already.
-        let _ = self.process.kill();
+        // It removes its folder when it is asked to end; nothing to be done when it has ended already.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
 }
@@ -154,9 +153,8 @@ struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    fn sit_down(idsync: &'a Path, plugins: &Path, folder: &Path, org: &Org) -> Result<Self> {
+    fn sit_down(idsync: &'a Path, plugins: &Path, folder: &Path, org: &Org) -> Self {
         let data = folder.join("data");
-        fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
         let environment = vec![
             ("IDSYNC_DATA_DIR", data.display().to_string()),
             ("IDSYNC_PLUGINS", plugins.display().to_string()),
@@ -171,7 +169,7 @@ impl<'a> Person<'a> {
             say(&format!("$ export {name}={value}"));
         }
         say("");
-        Ok(Self { idsync, environment })
+        Self { idsync, environment }
     }
 
     fn types(&self, arguments: &[&str]) -> Result<String> {

@@ -151,16 +151,16 @@ impl LogBook {
         let stage = cleaned(stage, NAME_LIMIT);
         let now = self.clock.monotonic();
         let before = {
-            let mut state = self.state();
-            let is_soon = state
+            let mut last = self.state();
+            let is_soon = last
                 .progress_at
                 .is_some_and(|at| now.saturating_sub(at) < PROGRESS_INTERVAL);
             if is_soon {
-                state.untold = Some(Progress { stage, done, total });
+                last.untold = Some(Progress { stage, done, total });
                 return;
             }
-            state.progress_at = Some(now);
-            state.untold.take().filter(|untold| untold.stage != stage)
+            last.progress_at = Some(now);
+            last.untold.take().filter(|untold| untold.stage != stage)
         };
         if let Some(before) = before {
             self.tell(before);
@@ -334,16 +334,16 @@ mod tests {
     fn a_flood_of_bytes_ends_the_call() {
         let heard = Arc::new(Heard::default());
         let mut log = log_into(&heard);
-        let long = || log::Field {
+        let large = || log::Field {
             name: "n".repeat(1_000),
             value: "🦀".repeat(10_000),
         };
         let mut line = || {
-            let fields = (0..FIELDS_LIMIT).map(|_| long()).collect();
+            let fields = (0..FIELDS_LIMIT).map(|_| large()).collect();
             log.write(log::Level::Info, "🦀".repeat(10_000), fields)
         };
         let error = (0..LINE_LIMIT).find_map(|_| line().err()).unwrap();
-        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        let failure = crate::error::failure_in(&error, "sync");
         assert_eq!(failure.kind, idsync_model::ErrorKind::Plugin);
         assert!(failure.summary.contains("bytes of log"), "{}", failure.summary);
         let heard = heard.0.lock().unwrap();
@@ -401,7 +401,7 @@ mod tests {
     fn progress_is_told_once_in_an_interval_and_its_last_sign_is_never_lost() {
         let heard = Arc::new(Heard::default());
         let clock = Arc::new(Standing::default());
-        let book = LogBook::new(LogOrigin::default(), heard.clone(), clock.clone());
+        let book = LogBook::new(LogOrigin::default(), heard.clone(), clock.clone(), 10_000);
         let mut log = LogCtx::new(book.clone());
         for n in 0..100_000 {
             let stage = if n % 2 == 0 { "users" } else { "groups" };

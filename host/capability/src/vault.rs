@@ -276,7 +276,7 @@ mod tests {
                 .unwrap();
         }
         let error = vault.remember("nonce".to_owned(), vec![1]).await.unwrap_err();
-        let failure = CapabilityError::failure_in(&error, "sync").unwrap();
+        let failure = crate::error::failure_in(&error, "sync");
         assert_eq!(failure.kind, ErrorKind::Plugin);
         assert!(failure.summary.contains("1000"), "{}", failure.summary);
         let last = vault.recall("nonce".to_owned()).await.unwrap().unwrap();

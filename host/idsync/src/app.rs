@@ -320,7 +320,7 @@ impl Plugins {
             )
         };
         Ok(CommandError::usage(
-            format!("there is no provider `{}`", provider),
+            format!("there is no provider `{provider}`"),
             hint,
         ))
     }

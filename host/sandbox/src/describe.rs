@@ -23,6 +23,8 @@ const NAME_CHARS: usize = 64;
 const LINE_CHARS: usize = 200;
 const HELP_CHARS: usize = 2_000;
 const PATTERN_CHARS: usize = 1_000;
+/// Of all patterns together: parsing one costs time by its length, however small the program that becomes of it.
+const ALL_PATTERNS_CHARS: usize = 10_000;
 const TEXT_CHARS: usize = 20_000;
 
 /// What is wrong with a description, [`PROBLEMS`] at most; nothing where it is right. Patterns are compiled, which may
@@ -57,12 +59,20 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
     found.count("settings", description.settings.len(), SETTINGS);
     let mut known = BTreeSet::new();
     let settings = &description.settings[..description.settings.len().min(SETTINGS)];
+    let mut pattern_chars = 0;
     for setting in settings {
         // What costs most is not begun for an answer that is long enough.
         if found.are_enough() {
             break;
         }
         found.setting(setting);
+        pattern_chars += setting.pattern.chars().take(PATTERN_CHARS + 1).count();
+        if pattern_chars > ALL_PATTERNS_CHARS {
+            found.add(format!(
+                "its patterns have more than {ALL_PATTERNS_CHARS} characters together"
+            ));
+            break;
+        }
         if !known.insert(setting.name.as_str()) {
             found.add(format!("the setting `{}` is there twice", shown(&setting.name)));
         }
@@ -396,6 +406,22 @@ mod tests {
         description.hosts = vec!["*".to_owned(); HOSTS];
         description.guide[0].fills = vec!["unknown".to_owned(); FILLS];
         assert_eq!(problems(&description).len(), PROBLEMS);
+    }
+
+    #[test]
+    fn patterns_together_have_a_limit() {
+        let found = after(|d| {
+            d.settings = (0..SETTINGS)
+                .map(|n| SettingSpec {
+                    name: format!("s{n}"),
+                    pattern: "a".repeat(if n < 11 { PATTERN_CHARS } else { PATTERN_CHARS + 1 }),
+                    ..d.settings[0].clone()
+                })
+                .collect();
+            d.hosts.clear();
+            d.guide.clear();
+        });
+        assert_eq!(found, "its patterns have more than 10000 characters together");
     }
 
     #[test]

@@ -262,7 +262,10 @@ impl Request {
             Endpoint::Apps => Listing::Apps(settings.resource_set.apps.clone()),
             Endpoint::AppUsers => Listing::AppUsers(self.app(settings, org)?),
             Endpoint::AppGroups => Listing::AppGroups(self.app(settings, org)?),
-            Endpoint::Groups => Listing::Groups(self.value("q").map(str::to_owned)),
+            Endpoint::Groups => match self.value("search") {
+                None => Listing::Groups(self.value("q").map(str::to_owned)),
+                Some(expression) => Listing::Groups(Some(named(expression)?)),
+            },
             Endpoint::Members => Listing::Members(group()?),
             Endpoint::GroupsOf => {
                 let user = org
@@ -383,4 +386,20 @@ pub(crate) fn organization(state: &State) -> Answer {
         },
     });
     Answer::json(StatusCode::OK, body.to_string())
+}
+
+/// The name in `profile.name eq "…"`, the one search of groups that is understood here.
+fn named(expression: &str) -> Result<String, Answer> {
+    expression
+        .strip_prefix("profile.name eq \"")
+        .and_then(|rest| rest.strip_suffix('"'))
+        .map(|name| name.replace("\\\"", "\"").replace("\\\\", "\\"))
+        .ok_or_else(|| {
+            okta_error(
+                StatusCode::BAD_REQUEST,
+                "E0000031",
+                "Invalid search criteria.",
+                &[],
+            )
+        })
 }

@@ -12,7 +12,9 @@ use idsync_model::TenantName;
     version,
     propagate_version = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 held by the guard.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 held by the guard, 130 interrupted.\n\
+                  The master key is read from IDSYNC_MASTER_KEY (32 bytes in hexadecimal or base64) where that is \
+                  set, else from the file master.key in the data directory, which the first start makes.\n\
                   Start with `idsync plugin list` and `idsync directory add --help`."
 )]
 pub struct Arguments {
@@ -258,7 +260,7 @@ pub enum RunCommand {
         #[arg(long, value_name = "ID")]
         directory: Option<String>,
         /// How many at most
-        #[arg(long, default_value_t = 50, value_name = "N")]
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Shows what a run did, what it skipped, and for a held one what it would delete

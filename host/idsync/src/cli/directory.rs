@@ -70,6 +70,9 @@ pub async fn run(app: &App, command: DirectoryCommand, output: Output) -> Result
             let Some(checks) = until_interrupted(&cancel, work).await else {
                 return Ok(INTERRUPTED);
             };
+            if cancel.is_cancelled() {
+                return Ok(INTERRUPTED);
+            }
             let checks = checks?;
             output.answer(&json!({ "checks": checks }), || checks_text(&checks))?;
         }
@@ -86,6 +89,9 @@ async fn verify(app: &App, directory: &str, output: Output) -> Result<u8, Comman
     let Some(result) = ended else {
         return Ok(INTERRUPTED);
     };
+    if cancel.is_cancelled() {
+        return Ok(INTERRUPTED);
+    }
     let result = result?;
     output.answer(&result, || {
         let mut text = checks_text(&result.checks);

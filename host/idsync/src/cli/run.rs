@@ -103,7 +103,7 @@ fn show_text(view: &RunView) -> String {
         if !rows.is_empty() {
             let _ = write!(
                 text,
-                "\nWould delete these {} (the first {}):\n",
+                "\nWould delete these {} ({} are shown):\n",
                 kind.plural(),
                 rows.len()
             );

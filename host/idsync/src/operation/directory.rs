@@ -187,6 +187,11 @@ pub async fn set(
         .await?;
     let mut view = view(app, directory, Some(description)).await?;
     view.notes = notes;
+    if let Some(at) = view.verified_at.as_ref().filter(|_| !view.verified) {
+        view.notes.push(format!(
+            "syncs go on with the settings that were verified at {at}, until `idsync directory verify` passes with these"
+        ));
+    }
     Ok(view)
 }
 
@@ -439,7 +444,7 @@ fn check_name(name: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::usage(
-        format!("`{}` can't be the name of a directory", name),
+        format!("`{name}` can't be the name of a directory"),
         format!(
             "Give 1 to {NAME_CHARS} printable characters without spaces at the ends, and not `dir_…`, which is an id."
         ),

@@ -8,6 +8,7 @@
 mod clock;
 mod ends;
 mod guarded;
+mod meanwhile;
 mod modes;
 mod org;
 mod properties;

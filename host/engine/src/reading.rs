@@ -31,6 +31,7 @@ impl<'a> Reading<'a> {
                 mode: begun.mode,
                 stored: begun.basis.stored,
                 max_rows: begun.order.limits.staged_rows,
+                max_bytes: begun.order.limits.staged_bytes,
             },
             Arc::clone(&begun.signals.events),
         ));

@@ -16,7 +16,7 @@ use crate::halt::Halt;
 use crate::lock::DirectoryLock;
 use crate::mode::{self, ModeGrounds};
 use crate::stages::Begun;
-use crate::staging::MAX_STAGED_ROWS;
+use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
 
 /// How far a run may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +27,18 @@ pub struct ReadLimits {
     pub grace: Duration,
     /// How many rows may be staged.
     pub staged_rows: u64,
+    /// How many bytes of text may be staged.
+    pub staged_bytes: u64,
 }
 
 impl Default for ReadLimits {
-    /// 6 hours, 10 seconds, 50 million rows.
+    /// 6 hours, 10 seconds, 50 million rows, 16 GiB of text.
     fn default() -> Self {
         Self {
             time: Duration::from_hours(6),
             grace: Duration::from_secs(10),
             staged_rows: MAX_STAGED_ROWS,
+            staged_bytes: MAX_STAGED_BYTES,
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::text;
 /// How many rows one run may put, skipped ones included.
 pub const MAX_STAGED_ROWS: u64 = 50_000_000;
 
+/// How many bytes of text one run may put.
+pub const MAX_STAGED_BYTES: u64 = 16 << 30;
+
 /// How large the state of a checkpoint may be.
 pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 
@@ -39,6 +42,8 @@ pub struct StagingScope {
     pub stored: StoredCounts,
     /// How many rows may be put.
     pub max_rows: u64,
+    /// How many bytes of text may be put.
+    pub max_bytes: u64,
 }
 
 /// The staging of one run, as its plugin sees it.
@@ -52,6 +57,7 @@ pub struct RunStaging {
     scope: StagingScope,
     events: Arc<dyn EventSink>,
     put: AtomicU64,
+    put_bytes: AtomicU64,
     told_skips: [AtomicU64; 3],
     asked_again: Mutex<HashSet<ExternalId>>,
     is_sealed: AtomicBool,
@@ -81,6 +87,7 @@ impl RunStaging {
             scope,
             events,
             put: AtomicU64::new(0),
+            put_bytes: AtomicU64::new(0),
             told_skips: [const { AtomicU64::new(0) }; 3],
             asked_again: Mutex::default(),
             is_sealed: AtomicBool::new(false),
@@ -122,6 +129,22 @@ impl RunStaging {
         Ok(())
     }
 
+    /// Refuses more text than one run may put: its staging shares a disk with the store.
+    fn admit_text(&self, bytes: usize) -> Result<(), StagingError> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self
+            .put_bytes
+            .fetch_add(bytes, Ordering::SeqCst)
+            .saturating_add(bytes)
+            > self.scope.max_bytes
+        {
+            return Err(StagingError::TooManyBytes {
+                limit: self.scope.max_bytes,
+            });
+        }
+        Ok(())
+    }
+
     async fn stored_reads(&self, groups: Vec<ExternalId>) -> Result<Vec<Option<GroupRead>>, StagingError> {
         self.store
             .group_reads(&self.scope.tenant, &self.scope.directory, groups)
@@ -138,6 +161,7 @@ impl RunStaging {
         self.admit(1)?;
         text::cut(&mut external_id);
         text::cut(&mut reason);
+        self.admit_text(external_id.len() + reason.len())?;
         if self.told_skips[kind as usize].fetch_add(1, Ordering::Relaxed) < MAX_TOLD_SKIPS {
             self.events.emit(RunEvent::Skipped {
                 entity: kind,
@@ -180,6 +204,7 @@ impl RunStaging {
             let ids = left_out.into_keys().collect();
             self.rows.leave_out_users(ids).await.map_err(staging_error)?;
         }
+        self.admit_text(users.iter().map(text::of_user).sum())?;
         self.rows.put_users(users).await.map_err(staging_error)
     }
 
@@ -192,6 +217,7 @@ impl RunStaging {
                     .await?;
             }
         }
+        self.admit_text(groups.iter().map(text::of_group).sum())?;
         let must_fetch: Vec<bool> = match self.scope.mode {
             Mode::Full => vec![true; groups.len()],
             Mode::Incremental => {
@@ -232,6 +258,7 @@ impl RunStaging {
     ) -> Result<MembersVerdict, StagingError> {
         // A page without users is work too, and can be put for ever.
         self.admit(users.len().max(1))?;
+        self.admit_text(users.iter().map(|id| id.as_str().len()).sum())?;
         let is_empty_list = part.last
             && users.is_empty()
             && (part.first || self.rows.list_len(&group).await.map_err(staging_error)? == 0);

@@ -1,5 +1,7 @@
 //! How long a provider's texts may be, and what becomes of those that are longer.
 
+use idsync_model::{Group, User};
+
 /// The most characters of a name, a description or a reason.
 pub const MAX_TEXT_CHARS: usize = 1024;
 
@@ -23,6 +25,24 @@ pub fn cut(text: &mut String) -> Option<usize> {
     text.truncate(end);
     text.shrink_to_fit();
     Some(count)
+}
+
+/// How many bytes of text a user has.
+pub fn of_user(user: &User) -> usize {
+    let names = [&user.display_name, &user.given_name, &user.family_name];
+    let names: usize = names.into_iter().flatten().map(String::len).sum();
+    user.external_id.as_str().len()
+        + user.email.len()
+        + user.username.len()
+        + user.provider_status.len()
+        + names
+}
+
+/// How many bytes of text a group has.
+pub fn of_group(group: &Group) -> usize {
+    let more = [&group.description, &group.provider_kind];
+    let more: usize = more.into_iter().flatten().map(String::len).sum();
+    group.external_id.as_str().len() + group.name.len() + more
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ pub enum StagingError {
         /// The limit.
         limit: u64,
     },
+    /// More text than one run may stage.
+    #[error("the plugin put more than the {limit} bytes that one run may stage")]
+    TooManyBytes {
+        /// The limit.
+        limit: u64,
+    },
     /// The host could not keep it.
     #[error("the run's staging could not be written")]
     Host(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -260,7 +260,9 @@ fn version(external_id: &str, group: &OrgGroup) -> Option<MembersVersion> {
 pub fn refused(error: &StagingError) -> Failure {
     let kind = match error {
         StagingError::Host(_) => idsync_model::ErrorKind::Host,
-        StagingError::Contract(_) | StagingError::TooManyRows { .. } => idsync_model::ErrorKind::Plugin,
+        StagingError::Contract(_) | StagingError::TooManyRows { .. } | StagingError::TooManyBytes { .. } => {
+            idsync_model::ErrorKind::Plugin
+        }
     };
     Failure::new(kind, "staging", error.to_string(), "")
 }

@@ -180,6 +180,16 @@ async fn more_rows_than_a_run_may_stage_end_it() {
 }
 
 #[tokio::test]
+async fn more_text_than_a_run_may_stage_ends_it() {
+    let world = World::new(Org::of(11)).await;
+    let mut order: RunOrder = world.order();
+    order.limits.staged_bytes = 10;
+    let error = world.run(order).await.error.unwrap();
+    assert_eq!(error.kind, ErrorKind::Plugin);
+    assert!(error.summary.contains("10 bytes"), "{}", error.summary);
+}
+
+#[tokio::test]
 async fn pages_without_members_count_as_rows_too() {
     let world = World::new(org_in_one_group(1, at_start())).await;
     world.provider.does(|staging, _| async move {

@@ -84,7 +84,7 @@ pub fn check(file: &Path, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// A path counts where it begins; `/workspace/work/` in a URL does not.
+/// A path counts where it begins: what follows a letter, a digit or a dot is part of something longer, such as a URL.
 fn holds_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -136,12 +136,28 @@ fn a_secret_setting_is_given_to_the_plugin_and_shown_nowhere() {
         .with_test_plugins()
         .trusting(&server.ca())
         .reaching(server.authority());
+    let refused = host.failure(&[
+        "directory",
+        "add",
+        "--provider",
+        "static",
+        "--name",
+        "people",
+        "--set",
+        "token=correct-horse-battery-staple",
+    ]);
+    assert_eq!(refused.kind, "usage", "{refused:?}");
+    assert!(refused.text().contains("token=@FILE"), "{refused:?}");
+    assert!(!refused.text().contains("correct-horse"), "{refused:?}");
+
+    let file = host.scratch().join("token");
+    fs::write(&file, "correct-horse-battery-staple\n").expect("the folder of the test can be written");
     let people = host.added(
         "people",
         "static",
         &[
             &format!("host={}", server.authority()),
-            "token=correct-horse-battery-staple",
+            &format!("token=@{}", file.display()),
         ],
     );
 

@@ -61,14 +61,7 @@ impl Output {
 
 /// Writes one line to standard output. A reader that went away (`… | head`) is no failure.
 pub fn line_out(line: &str) -> Result<(), CommandError> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::host(
-            &error,
-            "Standard output could not be written.",
-        )),
-        _ => Ok(()),
-    }
+    bytes_out(format!("{line}\n").as_bytes())
 }
 
 /// Writes one line to standard error.

@@ -14,7 +14,10 @@ use crate::StoreError;
 const APPLICATION_ID: i64 = 0x6964_7379;
 
 /// The steps that lead to the present version, which is their number.
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_identity_store.sql")),
+    M::up(include_str!("migrations/0002_runs_over_time.sql")),
+];
 
 /// How long a statement waits for a writer of another process: longer than a large apply takes.
 const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
@@ -217,6 +220,8 @@ mod tests {
 
     use super::*;
 
+    const FIRST: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
+
     const LATER: &[M<'static>] = &[
         M::up(include_str!("migrations/0001_identity_store.sql")),
         M::up("CREATE TABLE later (word TEXT)"),
@@ -238,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = DataDir::open(folder.path()).unwrap();
         let clock = SystemClock::new();
-        drop(open_writer(&files, &clock).unwrap());
+        drop(open_steps(&files, &clock, FIRST).unwrap());
 
         let upgraded = open_steps(&files, &clock, LATER).unwrap();
 
@@ -274,7 +279,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = DataDir::open(folder.path()).unwrap();
         let clock = SystemClock::new();
-        drop(open_writer(&files, &clock).unwrap());
+        drop(open_steps(&files, &clock, FIRST).unwrap());
 
         assert!(open_steps(&files, &clock, BROKEN).is_err());
 

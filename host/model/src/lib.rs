@@ -9,6 +9,7 @@ mod description;
 mod directory;
 mod event;
 mod failure;
+mod feed;
 mod id;
 mod provider;
 mod row;
@@ -23,6 +24,7 @@ pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingS
 pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use failure::{ErrorKind, Failure};
+pub use feed::{FeedCursor, FeedId};
 pub use id::{DirectoryId, ExternalId, InvalidId, RunId, TenantName};
 pub use provider::{CallContext, Provider, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};

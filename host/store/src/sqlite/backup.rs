@@ -1,7 +1,8 @@
 //! Copies the store to a file that is known as a copy.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -10,7 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::connection::connect;
-use super::files::{make_private, remove_database};
+use super::files::remove_database;
 use crate::StoreError;
 
 /// Copies the store as it is at one moment. The file has its name only when it is complete.
@@ -23,7 +24,16 @@ pub(super) fn backup(store: &Connection, to: &Path) -> Result<(), StoreError> {
     let part = PathBuf::from(part);
     // What a backup that died left there is no one's.
     remove_database(&part);
-    let file = make_private(&part)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&part)
+        .map_err(|source| StoreError::File {
+            action: "writing the backup",
+            path: part.clone(),
+            source,
+        })?;
     let copied = copy(store, &part).and_then(|()| {
         file.sync_all()
             .and_then(|()| name(&part, to))

@@ -18,7 +18,7 @@ use super::connection::BUSY_TIMEOUT;
 use super::files::make_private;
 use crate::StoreError;
 
-/// How long settling the mark waits for other writers: whoever applies settles it as well.
+/// How long settling the mark after an apply waits for other writers: whoever applies settles it as well.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The tokens of which the store has one: two while an apply is being committed, one otherwise.
@@ -145,7 +145,8 @@ pub(super) fn go_on_or_begin_anew(connection: &mut Connection, store: &Path) -> 
     let mark = Mark::read(store)?;
     if known.place.is_some() && known.stranger(&place, &mark).is_none() {
         if mark.0.len() > 1 {
-            settle(connection);
+            // Mostly an apply is being committed, which settles it.
+            settle_within(connection, Duration::ZERO);
         }
         return Ok(());
     }
@@ -196,8 +197,12 @@ pub(super) fn announce(transaction: &Transaction<'_>) -> Result<(), StoreError> 
 /// After an apply was committed: the mark names its token alone, so that the store as it was before is known for an
 /// older one. What can't be settled now is settled by the next apply or opening.
 pub(super) fn settle(connection: &mut Connection) {
+    settle_within(connection, SETTLE_TIMEOUT);
+}
+
+fn settle_within(connection: &mut Connection, timeout: Duration) {
     let mut settled = || -> Result<(), StoreError> {
-        connection.busy_timeout(SETTLE_TIMEOUT)?;
+        connection.busy_timeout(timeout)?;
         let store = path_of(connection)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let token = Known::read(&transaction)?.token;

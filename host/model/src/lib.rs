@@ -25,7 +25,7 @@ pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use failure::{ErrorKind, Failure};
 pub use feed::{FeedCursor, FeedId};
-pub use id::{DirectoryId, ExternalId, InvalidId, RunId, TenantName};
+pub use id::{DirectoryId, ExternalId, InvalidId, OwnerId, RunId, TenantName};
 pub use provider::{CallContext, Provider, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
 pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};

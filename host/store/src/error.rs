@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use idsync_model::{ExternalId, RunId, TenantName};
+use idsync_model::{ExternalId, Outcome, RunId, TenantName};
+
+use crate::StaleWhy;
 
 /// What went wrong. One variant for each thing that a caller does differently.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,37 @@ pub enum StoreError {
     RunEnded {
         /// The run.
         run: RunId,
+    },
+    /// There is no held plan to answer.
+    #[error(
+        "answering the plan of {run} is not possible, because the run is {} and not held; `idsync run list` shows the \
+         held ones",
+        .outcome.map_or("in progress", Outcome::as_str)
+    )]
+    NotHeld {
+        /// The run.
+        run: RunId,
+        /// What became of it; `None` while it runs.
+        outcome: Option<Outcome>,
+    },
+    /// A held plan is no longer one that can be applied.
+    #[error("approving the plan of {run} was refused because {why}; sync again and look at the new plan")]
+    StalePlan {
+        /// The run whose plan it is.
+        run: RunId,
+        /// Why.
+        why: StaleWhy,
+    },
+    /// A newer run took the place of a held one, and does more than that one would have.
+    #[error(
+        "answering the plan of {run} is not possible, because {by} took its place; look at that one with \
+         `idsync run show {by}`"
+    )]
+    SupersededBy {
+        /// The run.
+        run: RunId,
+        /// The newer run: the one that is held now, if there is one.
+        by: RunId,
     },
     /// Members were put for a group that was not. The plugin's contract rules it out.
     #[error("members were put for group `{group}`, which was not put itself; put the group first")]

@@ -25,6 +25,7 @@
 //! A run goes its way through it as [`Store::begin_run`], [`Store::create_staging`], the puts of [`StagingRows`],
 //! [`Store::make_plan`], and then one of [`Store::apply`], [`Store::hold`] and [`Store::end_run`].
 
+mod approval;
 mod directory;
 mod error;
 mod export;
@@ -33,10 +34,11 @@ mod run;
 mod sqlite;
 mod store;
 
+pub use approval::{Approved, StaleWhy};
 pub use directory::{Directory, NewDirectory, NewKey, Sealed, SealedSecret, SigningKey, Tenant, Verified};
 pub use error::StoreError;
 pub use export::{ExportRow, ExportSink, GroupRow, MembershipRow, UserRow};
-pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow};
+pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow, Recent, RecentDeletions};
 pub use run::{Applied, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts};
 pub use sqlite::SqliteStore;
 pub use store::{DirectoryVault, GroupRead, ListState, StagedCounts, StagingRows, Store};

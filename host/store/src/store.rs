@@ -1,6 +1,7 @@
 //! The traits that everything else sees of the store, and the narrow view of it that one directory's plugin gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -9,8 +10,8 @@ use idsync_model::{
 };
 
 use crate::{
-    Applied, Directory, ExportSink, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd, RunFacts,
-    RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StoreError, Tenant, Verified,
+    Applied, Approved, Directory, ExportSink, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd,
+    RunFacts, RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StoreError, Tenant, Verified,
 };
 
 /// The identity store.
@@ -140,6 +141,20 @@ pub trait Store: Send + Sync {
     /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
     /// Errs with `Stale` when the directory has moved on since the plan was made; the run can plan again then.
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
+    /// Applies the plan of a held run as it was shown, and ends the run as succeeded. It needs no lease: a run in
+    /// progress finds its plan stale afterwards. Of a superseded run, the plan that is held now is applied if it
+    /// deletes nothing that the shown one did not. Approving again changes nothing more. Errs with `NotHeld`,
+    /// `SupersededBy`, `Damaged`, and with `StalePlan` when the directory or its verified settings have changed since
+    /// the plan was made, or when that was longer ago than `max_age`.
+    async fn approve(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        max_age: Duration,
+    ) -> Result<Approved, StoreError>;
+    /// Ends a held run: its plan is dropped, and the next run makes its own. Discarding again changes nothing more.
+    /// Errs with `NotHeld` and `SupersededBy`.
+    async fn discard(&self, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError>;
     /// Ends a run that applies nothing, and drops its staging.
     async fn end_run(
         &self,

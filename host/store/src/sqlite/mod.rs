@@ -4,6 +4,7 @@
 //! a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for it.
 
 mod apply;
+mod approval;
 mod connection;
 mod directories;
 mod export;
@@ -11,6 +12,7 @@ mod files;
 mod hold;
 mod planner;
 mod port;
+mod recent;
 mod removal;
 mod runs;
 mod scope;

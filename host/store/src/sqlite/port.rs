@@ -1,6 +1,7 @@
 //! The trait `Store`, passed on to where each thing is done, on threads that may block.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -11,11 +12,13 @@ use idsync_model::{
 use super::files::remove_database;
 use super::staging::StagingFile;
 use super::{SqliteStore, lock};
-use super::{apply, connection, directories, export, hold, planner, removal, runs, scope, tenants, vault};
+use super::{
+    apply, approval, connection, directories, export, hold, planner, removal, runs, scope, tenants, vault,
+};
 use crate::{
-    Applied, Directory, ExportSink, GroupRead, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd,
-    RunFacts, RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StagingRows, Store, StoreError,
-    Tenant, Verified,
+    Applied, Approved, Directory, ExportSink, GroupRead, NewDirectory, NewRun, Plan, PlannedRow, RunBasis,
+    RunEnd, RunFacts, RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StagingRows, Store,
+    StoreError, Tenant, Verified,
 };
 
 #[async_trait]
@@ -227,6 +230,7 @@ impl Store for SqliteStore {
                 &tenant,
                 &run,
                 basis,
+                shared.clock.now(),
                 take_keys,
             )
         })
@@ -243,14 +247,14 @@ impl Store for SqliteStore {
     ) -> Result<Vec<PlannedRow>, StoreError> {
         let (tenant, run) = (tenant.clone(), run.clone());
         let found = run.clone();
-        let is_held = self
+        let is_kept = self
             .read(move |store| {
                 runs::find(store, &tenant, &found)?;
-                runs::is_held(store, &found)
+                hold::is_kept(store, &found)
             })
             .await?;
         self.beside(move |shared| {
-            let path = if is_held {
+            let path = if is_kept {
                 let store = connection::open_reader(&shared.files.database())?;
                 hold::check(&store, &shared.files, &run)?;
                 shared.files.held(&run)
@@ -271,10 +275,10 @@ impl Store for SqliteStore {
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
             let waiting = lock(&shared.writer);
             let now = shared.clock.now();
-            let applied = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
+            let (applied, dropped) = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
             drop(waiting);
             shared.drop_files(&[plan.run]);
-            shared.drop_files(applied.superseded.as_slice());
+            shared.drop_files(&dropped);
             Ok(applied)
         })
         .await
@@ -299,9 +303,9 @@ impl Store for SqliteStore {
                 now,
             );
             match held {
-                Ok((record, superseded)) => {
+                Ok((record, dropped)) => {
                     lock(&shared.stagings).remove(&plan.run);
-                    shared.drop_files(superseded.as_slice());
+                    shared.drop_files(&dropped);
                     Ok(record)
                 }
                 Err(stale @ StoreError::Stale { .. }) => {
@@ -313,6 +317,36 @@ impl Store for SqliteStore {
                     Err(error)
                 }
             }
+        })
+        .await
+    }
+
+    async fn approve(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        max_age: Duration,
+    ) -> Result<Approved, StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.beside(move |shared| {
+            let waiting = lock(&shared.writer);
+            let now = shared.clock.now();
+            let database = shared.files.database();
+            let (approved, dropped) =
+                approval::approve(&database, &shared.files, &tenant, &run, max_age, now)?;
+            drop(waiting);
+            shared.drop_files(&dropped);
+            Ok(approved)
+        })
+        .await
+    }
+
+    async fn discard(&self, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.write(move |store, shared| {
+            let (record, dropped) = approval::discard(store, &tenant, &run)?;
+            shared.drop_files(&dropped);
+            Ok(record)
         })
         .await
     }

@@ -50,7 +50,7 @@ pub(super) fn directory(
         })
 }
 
-/// A run that has not ended, of a directory that was not removed.
+/// A run with its directory.
 #[derive(Debug, Clone)]
 pub(super) struct RunScope {
     pub(super) tenant_id: i64,
@@ -65,6 +65,27 @@ pub(super) struct RunScope {
 
 /// The keys of a run in progress.
 pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> Result<RunScope, StoreError> {
+    match any_run(connection, tenant, run)? {
+        (scope, false) => Ok(scope),
+        (_, true) => Err(StoreError::RunEnded { run: run.clone() }),
+    }
+}
+
+/// The keys of a run that a person answers, although it has ended.
+pub(super) fn ended_run(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<RunScope, StoreError> {
+    any_run(connection, tenant, run).map(|(scope, _)| scope)
+}
+
+/// The keys of a run, and whether it or its directory is at its end.
+fn any_run(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<(RunScope, bool), StoreError> {
     const FIND: &str = "
         SELECT
             r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.directory_key, d.id, r.run_key, d.generation,
@@ -73,13 +94,13 @@ pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> 
         JOIN directory AS d ON d.directory_key = r.directory_key
         WHERE r.tenant_id = :tenant_id AND r.id = :id";
     let tenant_id = tenant_id(connection, tenant)?;
-    let (has_ended, scope) = connection
+    connection
         .prepare_cached(FIND)?
         .query_row(
             named_params! { ":tenant_id": tenant_id, ":id": run.as_str() },
             |row| {
+                let has_ended = row.get(0)?;
                 Ok((
-                    row.get::<_, bool>(0)?,
                     RunScope {
                         tenant_id,
                         directory_key: row.get(1)?,
@@ -90,13 +111,10 @@ pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> 
                         mode: row.get(6)?,
                         full_mark: row.get(7)?,
                     },
+                    has_ended,
                 ))
             },
         )
         .optional()?
-        .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })?;
-    if has_ended {
-        return Err(StoreError::RunEnded { run: run.clone() });
-    }
-    Ok(scope)
+        .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })
 }

@@ -1,10 +1,12 @@
 //! Tests of the store on SQLite, through the traits that everything else uses.
 
 mod access;
+mod approvals;
 mod directories;
 mod files;
 mod org;
 mod plans;
 mod properties;
+mod recent;
 mod runs;
 mod stagings;

@@ -1,6 +1,7 @@
 //! Tests of the store on SQLite, through the traits that everything else uses.
 
 mod access;
+mod answers;
 mod approvals;
 mod directories;
 mod files;

@@ -9,7 +9,7 @@ use super::apply::{Block, last_seq};
 use super::connection::empty_journal;
 use super::runs::{self, Ending, RunCounts, RunRow};
 use super::word::unsigned;
-use super::{feed_mark, leases, scope, vault};
+use super::{feed_mark, hold, leases, recent, scope, vault};
 use crate::{Applied, RunFacts, StoreError};
 
 /// What readers are told, in the order of RUNS §3.3.
@@ -63,8 +63,9 @@ pub(super) fn remove(
     };
     runs::insert(&transaction, found, &row)?;
     let scope = scope::run(&transaction, tenant, run)?;
-    let superseded = runs::supersede(&transaction, &scope)?;
-    ended.extend(superseded.clone());
+    let superseded = hold::supersede(&transaction, &scope)?;
+    ended.extend(hold::forget_all(&transaction, &scope)?);
+    recent::forget(&transaction, scope.directory_key)?;
 
     let before = last_seq(&transaction, &scope)?;
     let mut block = Block {

@@ -6,7 +6,7 @@ use idsync_model::{
     EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, Skip, StoredCounts, TenantName, Trigger,
     UnixMillis,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::scope::{self, DirectoryScope, RunScope};
@@ -302,41 +302,6 @@ pub(super) fn end_without_apply(
     Ok(record)
 }
 
-/// Ends the held runs of a directory, but for one, because a newer plan or the removal took their place.
-pub(super) fn supersede(
-    transaction: &Transaction<'_>,
-    scope: &RunScope,
-) -> Result<Option<RunId>, StoreError> {
-    const FORGET: &str = "
-        DELETE FROM held_plan
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND run_key <> :run_key";
-    const SUPERSEDE: &str = "
-        UPDATE run
-        SET outcome = 'superseded'
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome = 'held'
-          AND run_key <> :run_key
-        RETURNING id";
-    transaction.execute(
-        FORGET,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run_key": scope.run_key,
-        },
-    )?;
-    let mut statement = transaction.prepare_cached(SUPERSEDE)?;
-    let mut rows = statement.query(named_params! {
-        ":tenant_id": scope.tenant_id,
-        ":directory_key": scope.directory_key,
-        ":run_key": scope.run_key,
-    })?;
-    let mut superseded = None;
-    while let Some(row) = rows.next()? {
-        superseded = Some(run_id(row.get(0)?)?);
-    }
-    Ok(superseded)
-}
-
 /// The statement that shows runs, with what follows the join: which of them, and in which order.
 macro_rules! select_runs {
     ($which:literal) => {
@@ -477,6 +442,7 @@ fn skip_from_row(row: &Row<'_>) -> rusqlite::Result<Skip> {
     })
 }
 
+/// The id that a text is.
 pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
     text.try_into().map_err(|e| unreadable("a run's id", e))
 }
@@ -520,13 +486,4 @@ fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
             .transpose()?,
         applied_seq: row.get::<_, Option<i64>>("applied_seq")?.map(unsigned),
     })
-}
-
-/// Whether a run of that id waits as held.
-pub(super) fn is_held(connection: &Connection, run: &RunId) -> Result<bool, StoreError> {
-    let held = connection
-        .prepare_cached("SELECT 1 FROM run WHERE id = :id AND outcome = 'held'")?
-        .query_row(named_params! { ":id": run.as_str() }, |_| Ok(()))
-        .optional()?;
-    Ok(held.is_some())
 }

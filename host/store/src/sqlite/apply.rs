@@ -7,11 +7,11 @@ use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params
 
 use super::connection::{attach, open_for_apply};
 use super::feed_mark;
-use super::runs::{self, Ending, RunCounts};
+use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::word::{json, signed, unsigned};
 use super::{hold, recent};
-use crate::{Applied, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
+use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
 /// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
 pub(super) fn apply(
@@ -51,7 +51,7 @@ pub(super) fn write(
     let ending = Ending {
         outcome: Outcome::Succeeded,
         now,
-        counts: RunCounts::from(&plan.summary),
+        counts: AppliedCounts::from(&plan.summary),
         facts,
         held: None,
         error: None,
@@ -96,7 +96,7 @@ pub(super) fn write_block(
     write_rows(&mut block, summary)?;
     let changes = block.seq - before;
     let applied_seq = (changes > 0)
-        .then(|| block.close(&RunCounts::from(summary)))
+        .then(|| block.close(&AppliedCounts::from(summary)))
         .transpose()?;
     write_directory(&block, summary)?;
     Ok(Told {
@@ -155,7 +155,7 @@ impl Block<'_> {
     }
 
     /// Writes the closing record and keeps the tenant's counter. Returns the record's number.
-    pub(super) fn close(&mut self, counts: &RunCounts) -> Result<i64, StoreError> {
+    pub(super) fn close(&mut self, counts: &AppliedCounts) -> Result<i64, StoreError> {
         const CLOSE: &str = "
             INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, after)
             VALUES (:tenant_id, :seq, :run_key, :directory_key, 4, :counts)";

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::apply::present;
 use super::files::DataDir;
-use super::runs::{self, Ending, RunCounts};
+use super::runs::{self, Ending};
 use super::scope::RunScope;
 use super::word::json;
-use crate::{Plan, RunFacts, RunRecord, StoreError};
+use crate::{AppliedCounts, Plan, RunFacts, RunRecord, StoreError};
 
 /// How long a plan that was superseded is kept, and how many of a directory: by then whoever has seen it looks again.
 const KEPT_FOR: Duration = Duration::from_hours(24);
@@ -115,7 +115,7 @@ pub(super) fn hold(
     let ending = Ending {
         outcome: Outcome::Held,
         now,
-        counts: RunCounts::from(&plan.summary),
+        counts: AppliedCounts::from(&plan.summary),
         facts,
         held: Some(json(reasons)),
         error: None,

@@ -7,10 +7,10 @@ use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::apply::{Block, last_seq};
 use super::connection::empty_journal;
-use super::runs::{self, Ending, RunCounts, RunRow};
+use super::runs::{self, Ending, RunRow};
 use super::word::unsigned;
 use super::{feed_mark, hold, leases, recent, scope, vault};
-use crate::{Applied, RunFacts, StoreError};
+use crate::{Applied, AppliedCounts, RunFacts, StoreError};
 
 /// What readers are told, in the order of RUNS §3.3.
 const CHANGES: [&str; 3] = [
@@ -85,7 +85,7 @@ pub(super) fn remove(
         deleted,
         ..EntityCounts::default()
     };
-    let counts = RunCounts {
+    let counts = AppliedCounts {
         users: deleted(told[2]),
         groups: deleted(told[1]),
         memberships: deleted(told[0]),

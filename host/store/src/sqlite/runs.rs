@@ -12,21 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::scope::{self, DirectoryScope, RunScope};
 use super::word::{from_json, from_word, json, kind_number, signed, unreadable, unsigned, word};
 use super::{leases, schedules};
-use crate::{NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError};
+use crate::{
+    AppliedCounts, NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError,
+};
 
 /// How many skipped or mended records of each kind a run keeps.
 const SKIPS_KEPT: i64 = 1_000;
 
-/// The counts of a run as they are stored, and as the closing record of its changes shows them.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct RunCounts {
-    pub(super) users: EntityCounts,
-    pub(super) groups: EntityCounts,
-    pub(super) memberships: EntityCounts,
-}
-
-impl From<&PlanSummary> for RunCounts {
+impl From<&PlanSummary> for AppliedCounts {
     fn from(summary: &PlanSummary) -> Self {
         Self {
             users: summary.users.into(),
@@ -36,7 +29,7 @@ impl From<&PlanSummary> for RunCounts {
     }
 }
 
-impl From<SkipCounts> for RunCounts {
+impl From<SkipCounts> for AppliedCounts {
     fn from(skips: SkipCounts) -> Self {
         let skipped = |skipped| EntityCounts {
             skipped,
@@ -205,7 +198,7 @@ pub(super) fn end_unended(
 pub(super) struct Ending<'a> {
     pub(super) outcome: Outcome,
     pub(super) now: UnixMillis,
-    pub(super) counts: RunCounts,
+    pub(super) counts: AppliedCounts,
     pub(super) facts: &'a RunFacts,
     pub(super) held: Option<String>,
     pub(super) error: Option<&'a Failure>,
@@ -273,7 +266,7 @@ pub(super) fn end_without_apply(
     let (outcome, counts, held, error) = match end_of_run {
         RunEnd::Planned { summary, held } => (
             Outcome::Succeeded,
-            RunCounts::from(&**summary),
+            AppliedCounts::from(&**summary),
             held.as_ref(),
             None,
         ),
@@ -283,7 +276,7 @@ pub(super) fn end_without_apply(
             } else {
                 Outcome::Failed
             };
-            (outcome, RunCounts::from(skipped.0), None, Some(failure))
+            (outcome, AppliedCounts::from(skipped.0), None, Some(failure))
         }
     };
     let ending = Ending {
@@ -450,7 +443,7 @@ pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
 fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
     let text = |column| row.get::<_, Option<String>>(column);
     let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
-    let counts: RunCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
+    let counts: AppliedCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
     let cost: Cost = from_json("a run's cost", &row.get::<_, String>("usage")?)?;
     Ok(RunRecord {
         run: run_id(row.get("id")?)?,

@@ -393,3 +393,18 @@ async fn runs_4_3_what_the_guard_counts_of_memberships_goes_when_it_looks_back_n
     purge(&house).await;
     assert_eq!(count(&house, "recent_membership_deletion"), 0);
 }
+
+#[tokio::test]
+async fn memberships_that_went_are_forgotten_when_the_guard_looks_back_no_further() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let ann = Org::default().user("ann");
+    house.sync(&acme, &ann.clone().group("g", &["ann"])).await;
+    house.sync(&acme, &ann.clone().group("g", &[])).await;
+    house.later(2 * DAY);
+    purge(&house).await;
+    assert_eq!(count(&house, "recent_membership_deletion"), 1);
+    house.later(Duration::from_secs(1));
+    purge(&house).await;
+    assert_eq!(count(&house, "recent_membership_deletion"), 0);
+}

@@ -24,7 +24,7 @@ pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use failure::{ErrorKind, Failure};
 pub use id::{DirectoryId, ExternalId, InvalidId, RunId, TenantName};
-pub use provider::{CallContext, Provider, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
+pub use provider::{CallContext, Provider, ProviderTime, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
 pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};
 pub use settings::{Normalized, SettingProblem, Settings};

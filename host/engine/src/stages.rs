@@ -202,6 +202,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
         deleted,
         counted_elsewhere,
         stored,
+        ..Deletions::default()
     };
     let planned = PlannedDeletions {
         users: deletions(summary.users.deleted, 0, summary.stored.users),
@@ -211,6 +212,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
             summary.memberships_deleted_with_user,
             summary.stored.memberships,
         ),
+        moved: 0,
     };
     let reasons = guard::check(&planned, &order.deletions);
     (!reasons.is_empty()).then_some(Held { reasons })

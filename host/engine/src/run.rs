@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport, TenantName, Trigger,
+    Clock, DeleteLimits, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport,
+    TenantName, Trigger,
 };
 use idsync_store::{Directory, NewRun, RunEnd, RunRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
-use crate::guard::DeleteLimits;
 use crate::halt::Halt;
 use crate::lock::DirectoryLock;
 use crate::mode::{self, ModeGrounds};

@@ -210,6 +210,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
         deleted,
         counted_elsewhere,
         stored,
+        ..Deletions::default()
     };
     let planned = PlannedDeletions {
         users: deletions(summary.users.deleted, 0, summary.stored.users),
@@ -219,6 +220,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
             summary.memberships_deleted_with_user,
             summary.stored.memberships,
         ),
+        moved: 0,
     };
     let reasons = guard::check(&planned, &order.deletions);
     (!reasons.is_empty()).then_some(Held { reasons })

@@ -79,8 +79,14 @@ pub struct EntityCounts {
 pub enum HoldRule {
     /// It deletes more than the share, and at least the least number, of a kind.
     Share,
+    /// It deletes more rows of a kind than the number that was set.
+    Count,
     /// It deletes all of a kind.
     All,
+    /// With what was deleted in the last 24 hours it breaks the limit; by itself it does not.
+    Recent,
+    /// More users than the limit lose an e-mail that an id without it before now has.
+    Moved,
 }
 
 /// One reason for which a plan is held.
@@ -90,7 +96,7 @@ pub struct HeldReason {
     pub kind: Entity,
     /// The rule.
     pub rule: HoldRule,
-    /// The limit in words, such as `20 % and at least 10`.
+    /// The limit in words, such as `20 % and at least 10`, or `all of at least 2`.
     pub limit: String,
     /// How many rows would go.
     pub count: u64,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use idsync_model::{Clock, SystemClock, UnixMillis};
+use idsync_model::{Clock, ErrorKind, SystemClock, UnixMillis};
 use idsync_sandbox::{Compiling, Limits, Pool, Sandbox, SandboxError};
 
 use crate::support::{Place, master_key, no_grants, setup, sync, test_plugin};
@@ -126,6 +126,29 @@ async fn an_export_of_other_types_is_refused() {
         .await;
     assert!(matches!(error, SandboxError::Contract { .. }), "{error}");
     assert!(error.to_string().contains("describe"), "{error}");
+}
+
+#[tokio::test]
+async fn functions_of_other_types_are_the_plugins_fault() {
+    let place = Place::new(Limits::default());
+    let error = place
+        .refused(
+            r#"(component
+                (core module $m (func (export "f")))
+                (core instance $i (instantiate $m))
+                (func $f (canon lift (core func $i "f")))
+                (instance $all
+                    (export "describe" (func $f))
+                    (export "normalize" (func $f))
+                    (export "verify" (func $f))
+                    (export "sync" (func $f))
+                    (export "explain" (func $f)))
+                (export "idsync:plugin/directory-sync@0.1.0" (instance $all)))"#,
+        )
+        .await;
+    let failure = error.to_failure();
+    assert_eq!(failure.kind, ErrorKind::Plugin, "{failure:?}");
+    assert!(failure.summary.contains("other types"), "{failure:?}");
 }
 
 #[tokio::test]

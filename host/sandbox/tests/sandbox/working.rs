@@ -130,7 +130,7 @@ async fn runs_7_3_a_directory_says_which_hosts_and_ports_it_reaches() {
     );
     assert_eq!(hosts("").expect("nothing is set"), [""; 0]);
     let refused = hosts("org.example.com:8443").expect_err("the operator allowed no port");
-    assert_eq!(refused.kind, ErrorKind::InvalidSettings);
+    assert_eq!(refused.to_failure().kind, ErrorKind::InvalidSettings);
 }
 
 #[tokio::test]

@@ -358,7 +358,7 @@ async fn runs_7_4_a_plugin_that_was_not_touched_is_not_loaded_again_between_runs
         let again = place.sandbox.load(&path).await.expect("it is a plugin");
         assert_eq!(again.digest(), digest);
     }
-    assert_eq!(cached(place.folder.path()), [PathBuf::new(); 0]);
+    assert!(cached(place.folder.path()).is_empty());
 
     // Another file of the same name, however much it is like the first.
     let other = place.folder.path().join("other");

@@ -114,7 +114,8 @@ async fn what_a_failed_call_used_is_told() {
         assert!(end.usage.cpu > Duration::ZERO, "{behaviour}");
         assert!(end.usage.peak_memory_bytes >= 64 * 1024, "{behaviour}");
     }
-    let end = sync(&plugin, "memory").await;
+    let place = Place::new(Limits::default());
+    let end = sync(&place.hostile().await, "memory").await;
     end.result.expect_err("it fails");
     assert!(end.usage.peak_memory_bytes >= 120 << 20, "{:?}", end.usage);
 }

@@ -23,7 +23,7 @@ pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingS
 pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use failure::{ErrorKind, Failure};
-pub use id::{DirectoryId, ExternalId, InvalidId, RunId, TenantName};
+pub use id::{DirectoryId, ExternalId, InvalidId, OwnerId, RunId, TenantName};
 pub use provider::{CallContext, Provider, ProviderTime, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
 pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};

@@ -135,8 +135,16 @@ pub struct RunReport {
     pub memberships: EntityCounts,
     /// Requests that the plugin sent.
     pub requests: u64,
-    /// From the lock to the end.
+    /// From the lease to the end.
     pub duration_ms: u64,
+    /// For how long requests were held back because of the provider's limits.
+    pub waited_ms: u64,
+    /// The most memory that the plugin had.
+    pub peak_memory_bytes: u64,
+    /// The run whose staging it went on from.
+    pub resumed_from: Option<RunId>,
+    /// Of a run that went on from another one, when its oldest row was read: RFC 3339.
+    pub oldest_read_at: Option<String>,
     /// Why the guard stopped its plan. Of a dry run, why it would: the outcome is `succeeded` all the same.
     pub held: Option<Held>,
     /// Why it failed or was cancelled.

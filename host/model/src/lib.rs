@@ -28,7 +28,7 @@ pub use failure::{ErrorKind, Failure};
 pub use feed::{FeedCursor, FeedId};
 pub use id::{DirectoryId, ExternalId, InvalidId, OwnerId, RunId, TenantName};
 pub use limit::{DeleteLimit, DeleteLimits, InvalidLimit};
-pub use provider::{CallContext, Provider, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
+pub use provider::{CallContext, Provider, ProviderTime, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
 pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};
 pub use settings::{Normalized, SettingProblem, Settings};

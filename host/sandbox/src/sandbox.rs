@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use idsync_capability::ProviderPre;
 use idsync_capability::egress::Egress;
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::engine::PluginEngine;
 use crate::error::SandboxError;
 use crate::limits::{Limits, Pool};
-use crate::load;
+use crate::load::{self, Stamp};
 use crate::plugin::Plugin;
 
 /// How a sandbox is set up.
@@ -34,10 +34,19 @@ pub struct Setup {
     pub cache_folder: PathBuf,
     /// The key that they are tagged with.
     pub cache_key: MacKey,
-    /// The client that all requests of plugins leave through.
+    /// What the connections of all directories share.
     pub egress: Egress,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What plugins stand on: all that a call needs beside its plugin.
+pub(crate) struct Floor {
+    pub(crate) engine: PluginEngine,
+    pub(crate) limits: Limits,
+    pub(crate) pool: Pool,
+    pub(crate) egress: Egress,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// A plugin that is loaded, or will be. Its lock is held while it is, so that it is compiled once however many ask for
@@ -46,15 +55,13 @@ type LoadedOnce = tokio::sync::Mutex<Weak<Plugin>>;
 
 /// One engine, and the plugins that are loaded into it.
 pub struct Sandbox {
-    pub(crate) engine: PluginEngine,
-    pub(crate) limits: Limits,
-    pub(crate) pool: Pool,
-    pub(crate) egress: Egress,
-    pub(crate) clock: Arc<dyn Clock>,
+    floor: Arc<Floor>,
     linker: Linker<Guest>,
     compiling: Compiling,
     cache: Arc<Cache>,
     loaded: Mutex<HashMap<Digest, Arc<LoadedOnce>>>,
+    /// What was loaded last from each file: between two runs too, nothing is loaded twice.
+    files: Mutex<HashMap<PathBuf, (Stamp, Arc<Plugin>)>>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -76,36 +83,75 @@ impl Sandbox {
             }
         })?;
         Ok(Arc::new(Self {
-            engine,
-            limits: setup.limits.within(&setup.pool),
-            pool: setup.pool,
-            egress: setup.egress,
-            clock: setup.clock,
+            floor: Arc::new(Floor {
+                engine,
+                limits: setup.limits.within(&setup.pool),
+                pool: setup.pool,
+                egress: setup.egress,
+                clock: setup.clock,
+            }),
             linker,
             compiling: setup.compiling,
             cache: Arc::new(cache),
             loaded: Mutex::default(),
+            files: Mutex::default(),
         }))
     }
 
     /// Loads the plugin in a file. One that is loaded already, under whatever name, is the same plugin; a file that
-    /// was replaced is another one.
-    pub async fn load(self: &Arc<Self>, path: &Path) -> Result<Arc<Plugin>, SandboxError> {
+    /// was replaced is another one. A file that was not touched since it was loaded is not read again.
+    pub async fn load(&self, path: &Path) -> Result<Arc<Plugin>, SandboxError> {
+        if let Some(plugin) = self.unchanged(path).await {
+            return Ok(plugin);
+        }
         let file = path.to_owned();
-        let (bytes, digest) = off_the_executor(move || {
-            load::read(&file).map(|bytes| {
+        let (bytes, stamp, digest) = off_the_executor(move || {
+            load::read(&file).map(|(bytes, stamp)| {
                 let digest = Digest::of(&bytes);
-                (bytes, digest)
+                (bytes, stamp, digest)
             })
         })
         .await?;
+        let plugin = self.load_once(path, bytes, digest).await?;
+        if stamp.is_settled(self.floor.clock.now()) {
+            self.files().insert(path.to_owned(), (stamp, Arc::clone(&plugin)));
+        }
+        Ok(plugin)
+    }
+
+    /// What was loaded from the file, where it was not touched since. What was loaded from a file that is no longer
+    /// the same is given up.
+    async fn unchanged(&self, path: &Path) -> Option<Arc<Plugin>> {
+        let file = path.to_owned();
+        let present = off_the_executor(move || Stamp::of(&file).ok()).await;
+        let mut files = self.files();
+        let (stamp, plugin) = files.get(path)?;
+        if Some(*stamp) == present {
+            return Some(Arc::clone(plugin));
+        }
+        files.remove(path);
+        None
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, (Stamp, Arc<Plugin>)>> {
+        // A map of handles is right whatever panicked beside it.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads a plugin that nobody has.
+    async fn load_once(
+        &self,
+        path: &Path,
+        bytes: Vec<u8>,
+        digest: Digest,
+    ) -> Result<Arc<Plugin>, SandboxError> {
         let once = self.once(digest);
         let mut loaded = once.lock().await;
         if let Some(plugin) = loaded.upgrade() {
             return Ok(plugin);
         }
         let component = self.component(path, &bytes, &digest).await?;
-        let imports = contract::check(self.engine.wasmtime(), &component, path)?;
+        let offer = contract::check(self.floor.engine.wasmtime(), &component, path)?;
         let pre = self
             .linker
             .instantiate_pre(&component)
@@ -114,7 +160,15 @@ impl Sandbox {
                 path: path.to_owned(),
                 reason: format!("{error:#}"),
             })?;
-        let plugin = Plugin::ask(Arc::clone(self), path, pre, digest, bytes.len() as u64, imports).await?;
+        let plugin = Plugin::ask(
+            Arc::clone(&self.floor),
+            path,
+            pre,
+            digest,
+            bytes.len() as u64,
+            offer,
+        )
+        .await?;
         let plugin = Arc::new(plugin);
         *loaded = Arc::downgrade(&plugin);
         Ok(plugin)
@@ -144,7 +198,7 @@ impl Sandbox {
         let component = self
             .deserialize(&code)
             .map_err(|error| not_loadable(path, error))?;
-        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.floor.engine.digest(), *digest);
         let kept = off_the_executor(move || cache.write(&digest, settings, &code)).await;
         if let Err(error) = kept {
             tracing::warn!(component = %digest, "a compiled plugin could not be kept, and is compiled again next time: {error}");
@@ -153,7 +207,7 @@ impl Sandbox {
     }
 
     async fn cached(&self, digest: &Digest) -> Option<TrustedCode> {
-        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.floor.engine.digest(), *digest);
         match off_the_executor(move || cache.read(&digest, settings)).await {
             Ok(Found::Code(code)) => Some(code),
             Ok(Found::Nothing) => None,
@@ -176,7 +230,7 @@ impl Sandbox {
         )]
         // SAFETY: by the construction of `TrustedCode`, the bytes are unchanged output of `precompile_component`.
         unsafe {
-            Component::deserialize(self.engine.wasmtime(), code.bytes())
+            Component::deserialize(self.floor.engine.wasmtime(), code.bytes())
         }
     }
 }

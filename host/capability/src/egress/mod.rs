@@ -1,4 +1,5 @@
-//! Egress: requests of plugins, by HTTPS, to the hosts that their description names, over one shared client.
+//! Egress: requests of plugins, by HTTPS, to the hosts that their description names, over connections that no other
+//! directory uses.
 
 mod address;
 mod body;
@@ -6,6 +7,7 @@ mod client;
 mod connect;
 mod failure;
 mod grant;
+mod provider_clock;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idsync_model::{Clock, ProviderTime};
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime::{StoreContextMut, error::Context as _};
 use wasmtime_wasi_http::p2::bindings::LinkOptions;
@@ -21,10 +25,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, IoError, Me
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{RequestOptions, WasiHttp, WasiHttpCtx, WasiHttpCtxView};
 
-pub use client::{Egress, EgressError};
+pub use client::{Egress, EgressClient, EgressError};
 pub use grant::{EgressGrant, GrantError, HostPort, NotAHost, PrivateEgress};
 
 use self::body::InFlight;
+use self::provider_clock::ProviderClock;
 use self::send::{Sender, size_of_headers};
 use crate::text::cleaned;
 use crate::{CallKind, CapabilityError};
@@ -58,28 +63,43 @@ pub struct EgressCtx {
     http: WasiHttpCtx,
     sender: Sender,
     requests: u64,
+    cancel: CancellationToken,
 }
 
 impl EgressCtx {
-    /// A call that may reach the hosts of `grant`.
-    pub fn new(call: CallKind, egress: &Egress, grant: EgressGrant, limits: EgressLimits) -> Self {
+    /// A call that may reach the hosts of `grant`, over the connections of `client`, until it is asked to end.
+    pub fn new(
+        call: CallKind,
+        client: &EgressClient,
+        grant: EgressGrant,
+        limits: EgressLimits,
+        clock: Arc<dyn Clock>,
+        cancel: CancellationToken,
+    ) -> Self {
         Self {
             call,
             grant,
             http: WasiHttpCtx::new(),
             sender: Sender {
-                client: egress.client().clone(),
+                client: client.clone(),
                 limits,
                 in_flight: Arc::default(),
+                provider_clock: ProviderClock::new(clock),
                 next: None,
             },
             requests: 0,
+            cancel,
         }
     }
 
     /// How many requests were sent.
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// The provider's clock, by the last answer that told it.
+    pub fn provider_time(&self) -> Option<ProviderTime> {
+        self.sender.provider_clock.latest()
     }
 
     /// Looks at a request before it is sent, and counts it.
@@ -98,6 +118,10 @@ impl EgressCtx {
         // A tunnel would carry what is not looked at.
         if matches!(request.method, Method::Connect) {
             return Ok(Some(ErrorCode::HttpRequestMethodInvalid));
+        }
+        // What is under way goes on.
+        if self.cancel.is_cancelled() {
+            return Ok(Some(ErrorCode::ConnectionTerminated));
         }
         let limits = &self.sender.limits;
         let header_bytes = size_of_headers(&request.headers);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -333,9 +332,7 @@ impl Provider for OrgProvider {
         SyncEnd {
             usage: Usage {
                 requests: 7,
-                cpu: Duration::ZERO,
-                peak_memory_bytes: 0,
-                wake: None,
+                ..Usage::default()
             },
             result: done.map(|()| SyncSummary {
                 requests: 7,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use idsync_model::{Description, ErrorKind, Settings};
+use idsync_model::{Description, ErrorKind, Settings, SystemClock};
 use wasmtime_wasi_http::{Error, FieldMap, WasiHttpHooks as _};
 
 use super::{limits, resolving_to, sender};
@@ -21,6 +21,10 @@ impl Resolve for Silent {
 
 /// A call whose description names `acme.okta.com`.
 fn call_of(call: CallKind, limits: EgressLimits) -> EgressCtx {
+    call_until(CancellationToken::new(), call, limits)
+}
+
+fn call_until(cancel: CancellationToken, call: CallKind, limits: EgressLimits) -> EgressCtx {
     let description = Description {
         id: "okta".to_owned(),
         name: "Okta".to_owned(),
@@ -35,7 +39,8 @@ fn call_of(call: CallKind, limits: EgressLimits) -> EgressCtx {
     // Nothing is resolved, so nothing leaves the process, and every request stays in flight.
     let egress = Egress::with_resolver(&[], PrivateEgress::default(), Arc::new(Silent)).unwrap();
     let grant = egress.grant(&description, &Settings::default()).unwrap();
-    EgressCtx::new(call, &egress, grant, limits)
+    let clock = Arc::new(SystemClock::new());
+    EgressCtx::new(call, &egress.client(), grant, limits, clock, cancel)
 }
 
 fn request_to(scheme: Option<Scheme>, authority: &str) -> HostOutgoingRequest {
@@ -98,6 +103,23 @@ async fn a_tunnel_is_not_opened() {
 }
 
 #[tokio::test]
+async fn runs_6_6_no_request_is_begun_once_the_call_is_asked_to_end() {
+    let cancel = CancellationToken::new();
+    let mut ctx = call_until(cancel.clone(), CallKind::Sync, limits());
+    let mut table = ResourceTable::new();
+    let under_way = handle(&mut ctx, &mut table, request_to(None, "acme.okta.com")).unwrap();
+    cancel.cancel();
+    let refused = handle(&mut ctx, &mut table, request_to(None, "acme.okta.com")).unwrap();
+    assert!(matches!(refused, Err(ErrorCode::ConnectionTerminated)));
+    assert_eq!(ctx.requests(), 1);
+    assert!(
+        InFlight::begin(&ctx.sender.in_flight, 1).is_none(),
+        "the first goes on"
+    );
+    drop(under_way);
+}
+
+#[tokio::test]
 async fn requests_in_flight_and_in_all_have_a_limit() {
     let limits = EgressLimits {
         in_flight: 2,
@@ -142,7 +164,7 @@ async fn describe_and_normalize_send_nothing() {
 
 #[test]
 fn headers_that_are_the_hosts_are_refused_to_plugins() {
-    let mut sender = sender(&resolving_to(&[], &[]));
+    let mut sender = sender(&resolving_to(&[], &[]).client());
     for name in [
         "accept-encoding",
         "host",

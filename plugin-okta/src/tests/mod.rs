@@ -1,7 +1,9 @@
 //! Runs, verifications and explanations against a small org in simulated time.
 
+mod properties;
 mod reads;
 mod requests;
+mod resume;
 mod verify;
 
 use crate::failure::Failure;
@@ -27,10 +29,10 @@ pub(crate) fn run_with(change: impl FnOnce(&mut Org)) -> (FakeHost, Result<SyncS
 }
 
 pub(crate) fn assert_complete(host: &FakeHost) {
-    assert_eq!(host.users.borrow().len(), 5);
-    assert_eq!(host.groups.borrow().len(), 3);
-    assert!(host.members.borrow().values().all(|members| members.len() == 5));
-    assert_eq!(host.closed.borrow().len(), 3);
+    let staged = host.staged();
+    assert_eq!(staged.users.len(), 5);
+    assert_eq!(staged.closed(), ["00g0", "00g1", "00g2"]);
+    assert!(staged.groups.values().all(|group| group.members.len() == 5));
 }
 
 /// A run that a fault does no harm.

@@ -7,10 +7,8 @@ use serde_json::json;
 
 use super::{assert_complete, failed, fails_on, rides_out, run, run_with};
 use crate::failure::ErrorKind;
-use crate::fake::{FakeHost, ORG, Org, Reply, START, full, settings};
+use crate::fake::{FakeHost, ORG, Org, Reply, START};
 use crate::host::TransportError;
-use crate::report::SyncRequest;
-use crate::sync::sync;
 
 #[test]
 fn runs_6_1_failing_answers_and_connections_are_ridden_out() {
@@ -296,7 +294,7 @@ fn a_cursor_that_okta_refuses_begins_the_member_list_again() {
 fn requests_run_side_by_side_but_never_more_than_sixteen() {
     let host = FakeHost::new(Org::new(20, 200));
     run(&host).unwrap();
-    assert_eq!(host.closed.borrow().len(), 200);
+    assert_eq!(host.staged().closed().len(), 200);
     assert_eq!(host.most_in_flight.get(), 16);
 }
 
@@ -307,7 +305,7 @@ fn cancelling_ends_the_run_with_a_checkpoint_and_no_further_request() {
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Cancelled);
     assert!(host.org.borrow().asked.len() <= 7);
-    assert_eq!(host.checkpoints.borrow().len(), 1);
+    assert_eq!(host.checkpoints.get(), 1);
 }
 
 #[test]
@@ -320,28 +318,8 @@ fn the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
     host.ends_at.set(Duration::from_mins(1));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Deadline);
-    assert!(!host.checkpoints.borrow().is_empty());
+    assert_eq!(host.checkpoints.get(), 1);
     assert!(host.now.get() <= Duration::from_secs(61));
-}
-
-#[test]
-fn a_checkpoint_is_taken_now_and_then_and_a_resumed_run_begins_afresh() {
-    let mut org = Org::new(50, 3);
-    for after in (2..40).step_by(2) {
-        org.fault(&format!("0oaapp1/users?after={after}&"), 1, || {
-            Reply::error(503, "E0000009").after(Duration::from_secs(10))
-        });
-    }
-    let host = FakeHost::new(org);
-    run(&host).unwrap();
-    let checkpoints = host.checkpoints.borrow().clone();
-    assert!((3..12).contains(&checkpoints.len()), "{}", checkpoints.len());
-    let request = SyncRequest {
-        resume: checkpoints.last().cloned(),
-        ..full()
-    };
-    host.run(sync(&host, settings(), request)).unwrap();
-    assert_eq!(host.restarts.get(), 3);
 }
 
 #[test]

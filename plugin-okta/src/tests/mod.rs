@@ -1,5 +1,7 @@
 //! Runs, verifications and explanations against a small org in simulated time.
 
+mod apps;
+mod hours;
 mod properties;
 mod reads;
 mod requests;

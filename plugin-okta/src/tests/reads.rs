@@ -90,7 +90,7 @@ fn runs_1_3_answers_of_another_shape_are_never_no_rows() {
 }
 
 #[test]
-fn redirects_are_not_followed() {
+fn runs_9_5_redirects_are_not_followed() {
     let (host, failure) = fails_on("/api/v1/apps?", 9, || {
         Reply::new(302, "").header("location", "https://evil.example/login?secret=1")
     });

@@ -312,13 +312,14 @@ fn runs_6_4_an_app_that_went_or_came_meanwhile_begins_everything_again() {
 
 #[test]
 fn runs_6_4_a_run_that_fails_for_now_leaves_a_checkpoint_and_one_that_is_wrong_leaves_none() {
+    type Case = (fn() -> Reply, ErrorKind, usize);
     let limited = || {
         Reply::error(429, "E0000047")
             .header("x-rate-limit-limit", 100)
             .header("x-rate-limit-remaining", 0)
             .header("x-rate-limit-reset", START + 3000)
     };
-    let cases: [(fn() -> Reply, ErrorKind, usize); 5] = [
+    let cases: [Case; 5] = [
         (|| Reply::error(503, "E0000009"), ErrorKind::Unavailable, 1),
         (|| Reply::error(401, "E0000011"), ErrorKind::Unauthorized, 1),
         (limited, ErrorKind::RateLimited, 1),

@@ -122,8 +122,9 @@ impl<H: Host> Run<'_, '_, H> {
 
     /// A group whose members can't be found was deleted only when no app names it any more (RUNS §1.5).
     async fn leave_out(&self, group: &Rc<str>, refusal: &Answer) -> Result<(), Failure> {
-        let named_by = self.groups.borrow().get(group).cloned().unwrap_or_default();
-        for app in named_by {
+        // Another app may name it while one is asked.
+        let named_by = |place: usize| self.groups.borrow().get(group)?.get(place).cloned();
+        for app in (0..).map_while(named_by) {
             let target = format!("/api/v1/apps/{}/groups/{}", encoded(&app.id), encoded(group));
             let answer = self.client.get(GROUPS, Bucket::Apps, target).await?;
             if answer.status == 404 {

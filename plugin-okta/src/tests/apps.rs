@@ -132,6 +132,22 @@ fn runs_1_5_a_group_that_was_left_out_and_is_named_after_all_is_asked_for_again(
 }
 
 #[test]
+fn runs_1_5_an_app_that_names_a_group_while_another_is_asked_for_it_counts() {
+    let mut org = overlapping();
+    org.members.remove("00g1");
+    org.fault("GET /api/v1/apps/0oaapp1/groups/00g1", 1, || {
+        Reply::error(404, "E0000007").after(Duration::from_secs(9))
+    });
+    let rows = org.app_groups[OTHER].clone();
+    org.fault("0oaapp2/groups?limit", 1, move || {
+        Reply::json(200, &json!(rows)).after(Duration::from_secs(5))
+    });
+    let host = FakeHost::new(org);
+    assert_eq!(run(&host).unwrap_err().kind, ErrorKind::Forbidden);
+    assert!(host.dropped.borrow().is_empty());
+}
+
+#[test]
 fn runs_1_4_an_empty_app_beside_a_full_one_is_probed_and_believed() {
     let mut org = overlapping();
     org.app_users.insert(OTHER.to_owned(), Vec::new());

@@ -17,6 +17,7 @@ struct Shape {
     members: Vec<Vec<usize>>,
     page: usize,
     doubted: Vec<usize>,
+    unchanged: Vec<usize>,
 }
 
 /// How a run ends before its time.
@@ -47,12 +48,14 @@ fn shape() -> impl Strategy<Value = Shape> {
         prop::collection::vec(some_of(2 * USERS), GROUPS),
         1..4_usize,
         some_of(GROUPS),
+        some_of(GROUPS),
     )
-        .prop_map(|(apps, members, page, doubted)| Shape {
+        .prop_map(|(apps, members, page, doubted, unchanged)| Shape {
             apps,
             members,
             page,
             doubted,
+            unchanged,
         })
 }
 
@@ -97,6 +100,8 @@ fn host(shape: &Shape) -> FakeHost {
     host.answer_time.set(Duration::from_secs(7));
     let doubted = shape.doubted.iter().map(|group| format!("00g{group}"));
     host.doubted_groups.borrow_mut().extend(doubted);
+    let unchanged = shape.unchanged.iter().map(|group| format!("00g{group}"));
+    host.unchanged_groups.borrow_mut().extend(unchanged);
     host
 }
 

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{fails_on, run};
+use super::{OTHER, fails_on, run};
 use crate::failure::ErrorKind;
 use crate::fake::{APP, FakeHost, Org, Reply, group_row, user_row};
-
-const OTHER: &str = "0oaapp2";
 
 /// Users 0 to 3 and groups 0 and 1 in the first app, users 2 to 5 and groups 1 and 2 in the other.
 fn overlapping() -> Org {

@@ -1,77 +1,18 @@
-//! Runs that end early and the runs that go on from them (RUNS §6.4, §6.6).
+//! What a run that goes on asks for again, and what it makes of an org that changed meanwhile (RUNS §6.4).
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde_json::json;
 
-use super::{assert_complete, run};
-use crate::failure::{ErrorKind, Failure};
-use crate::fake::{APP, FakeHost, Org, Reply, START, full, group_row, settings, user_row};
+use super::{
+    OTHER, assert_complete, cancelled_after, go_on, go_on_and_die, request, run, slow, targets, two_apps,
+};
+use crate::failure::ErrorKind;
+use crate::fake::{APP, FakeHost, Org, Reply, settings, user_row};
 use crate::host::Entity;
-use crate::report::{SyncRequest, SyncSummary};
 use crate::sync::sync;
 
-const OTHER: &str = "0oaapp2";
 const ALL_KINDS: [Entity; 3] = [Entity::User, Entity::Group, Entity::Membership];
-
-fn request(cursor: Option<Vec<u8>>) -> SyncRequest {
-    SyncRequest {
-        resume: cursor,
-        ..full()
-    }
-}
-
-/// The next run, which goes on from the last checkpoint.
-fn go_on(host: &FakeHost) -> Result<SyncSummary, Failure> {
-    host.cancel_after_requests.set(None);
-    let cursor = host.roll_back();
-    host.run(sync(host, settings(), request(cursor)))
-}
-
-/// The same, killed when so many more answers have come.
-fn go_on_and_die(host: &FakeHost, answers: usize) -> Option<Result<SyncSummary, Failure>> {
-    let cursor = host.roll_back();
-    let last = host.answered.get() + answers;
-    host.run_until(sync(host, settings(), request(cursor)), || {
-        host.answered.get() >= last
-    })
-}
-
-fn cancelled_after(host: &FakeHost, requests: usize) {
-    host.cancel_after_requests.set(Some(requests));
-    assert_eq!(run(host).unwrap_err().kind, ErrorKind::Cancelled);
-}
-
-fn targets(host: &FakeHost, since: usize) -> Vec<String> {
-    let org = host.org.borrow();
-    let asked = org.asked[since..].iter();
-    asked.map(|request| request.target.clone()).collect()
-}
-
-/// Two apps that share some users and groups.
-fn two_apps(users: usize, groups: usize) -> Org {
-    let mut org = Org::new(users, groups);
-    org.apps.insert(OTHER.to_owned(), "ACTIVE".to_owned());
-    let half = |rows: usize| rows / 2..rows + rows / 2;
-    org.app_users
-        .insert(OTHER.to_owned(), half(users).map(user_row).collect());
-    org.app_groups
-        .insert(OTHER.to_owned(), half(groups).map(group_row).collect());
-    for number in half(groups) {
-        org.members
-            .entry(format!("00g{number}"))
-            .or_insert_with(|| vec!["00u0".to_owned(), "00u1".to_owned()]);
-    }
-    org
-}
-
-/// A host whose org takes its time, so that there are checkpoints between pages.
-fn slow(org: Org) -> FakeHost {
-    let host = FakeHost::new(org);
-    host.answer_time.set(Duration::from_secs(7));
-    host
-}
 
 #[test]
 fn runs_6_4_no_page_is_asked_for_again_that_was_put_before_the_checkpoint() {
@@ -164,6 +105,37 @@ fn runs_6_4_a_place_that_okta_refuses_begins_the_users_of_all_apps_again() {
         let first_pages = first_pages.iter().filter(|t| t.contains("users?limit=500"));
         assert_eq!(first_pages.count(), 2, "each app's listing begins once");
     }
+}
+
+#[test]
+fn runs_6_4_who_was_skipped_before_the_users_begin_again_is_still_told() {
+    let mut org = Org::new(20, 1);
+    org.app_users.get_mut(APP).unwrap()[0]["_embedded"]["user"]["profile"]["email"] = json!(null);
+    org.fault("0oaapp1/users?after=8", 1, || Reply::error(400, "E0000031"));
+    let host = FakeHost::new(org);
+    run(&host).unwrap();
+    assert_eq!(*host.restarts.borrow(), [Entity::User]);
+    assert_eq!(host.staged().skips.len(), 1);
+    assert_eq!(host.staged().users.len(), 19);
+}
+
+#[test]
+fn runs_6_4_when_users_begin_again_no_listing_is_read_twice_side_by_side() {
+    let mut org = Org::new(20, 0);
+    for number in 2..30 {
+        let app = format!("0oaapp{number}");
+        org.apps.insert(app.clone(), "ACTIVE".to_owned());
+        org.app_users.insert(app.clone(), (0..20).map(user_row).collect());
+        org.app_groups.insert(app, Vec::new());
+    }
+    let refused = || Reply::error(400, "E0000031");
+    org.fault("0oaapp1/users?after=2", 1, refused);
+    let host = slow(org);
+    run(&host).unwrap();
+    assert_eq!(*host.restarts.borrow(), [Entity::User]);
+    let last_pages = targets(&host, 0);
+    let last_pages = last_pages.iter().filter(|t| t.contains("users?after=18"));
+    assert_eq!(last_pages.count(), 29, "one of each app");
 }
 
 #[test]
@@ -311,93 +283,6 @@ fn runs_6_4_an_app_that_went_or_came_meanwhile_begins_everything_again() {
 }
 
 #[test]
-fn runs_6_4_a_run_that_fails_for_now_leaves_a_checkpoint_and_one_that_is_wrong_leaves_none() {
-    type Case = (fn() -> Reply, ErrorKind, usize);
-    let limited = || {
-        Reply::error(429, "E0000047")
-            .header("x-rate-limit-limit", 100)
-            .header("x-rate-limit-remaining", 0)
-            .header("x-rate-limit-reset", START + 3000)
-    };
-    let cases: [Case; 5] = [
-        (|| Reply::error(503, "E0000009"), ErrorKind::Unavailable, 1),
-        (|| Reply::error(401, "E0000011"), ErrorKind::Unauthorized, 1),
-        (limited, ErrorKind::RateLimited, 1),
-        (|| Reply::new(200, "{}"), ErrorKind::Protocol, 0),
-        (|| Reply::error(403, "E0000006"), ErrorKind::Forbidden, 0),
-    ];
-    for (reply, kind, checkpoints) in cases {
-        let mut org = Org::new(20, 3);
-        org.fault("0oaapp1/users?after=10", 99, reply);
-        let host = FakeHost::new(org);
-        host.ends_at.set(Duration::from_mins(10));
-        assert_eq!(run(&host).unwrap_err().kind, kind);
-        assert_eq!(host.checkpoints.get(), checkpoints, "{kind:?}");
-        host.org.borrow_mut().faults.clear();
-        let at = host.org.borrow().asked.len();
-        go_on(&host).unwrap();
-        assert_eq!(host.staged().users.len(), 20);
-        let first_page = targets(&host, at)
-            .iter()
-            .any(|t| t.contains("0oaapp1/users?limit"));
-        assert_eq!(first_page, checkpoints == 0, "{kind:?}");
-    }
-}
-
-#[test]
-fn runs_6_4_a_run_that_came_to_nothing_makes_old_rows_look_no_younger() {
-    let host = FakeHost::new(Org::new(20, 1));
-    cancelled_after(&host, 8);
-    assert_eq!(host.checkpoints.get(), 1);
-    for fault in ["okta-organization", "/token", "/api/v1/apps?", "0oaapp1/"] {
-        host.org
-            .borrow_mut()
-            .fault(fault, 99, || Reply::error(503, "E0000009"));
-        assert_eq!(go_on(&host).unwrap_err().kind, ErrorKind::Unavailable);
-        assert_eq!(host.checkpoints.get(), 1, "{fault}");
-        host.org.borrow_mut().faults.clear();
-    }
-    go_on(&host).unwrap();
-    assert_eq!(host.staged().users.len(), 20);
-}
-
-#[test]
-fn runs_1_4_a_listing_that_goes_on_is_empty_only_when_all_of_it_was() {
-    // The pages after the first are empty; the probe would be refused.
-    let host = FakeHost::new(Org::new(20, 0));
-    host.org.borrow_mut().app_groups.get_mut(APP).unwrap().clear();
-    cancelled_after(&host, 9);
-    host.org
-        .borrow_mut()
-        .fault("0oaapp1/users?after=", 1, || Reply::new(200, "[]"));
-    host.org.borrow_mut().all_users_visible = false;
-    go_on(&host).unwrap();
-
-    // All of it was empty, and was not believed yet.
-    let mut org = Org::new(0, 3);
-    org.fault("/api/v1/users?limit=1", 6, || Reply::error(503, "E0000009"));
-    let host = FakeHost::new(org);
-    assert_eq!(run(&host).unwrap_err().kind, ErrorKind::Unavailable);
-    host.org.borrow_mut().all_users_visible = false;
-    assert_eq!(go_on(&host).unwrap_err().kind, ErrorKind::Forbidden);
-}
-
-#[test]
-fn runs_1_4_an_empty_list_that_is_doubted_is_asked_once_more_also_when_the_run_goes_on() {
-    let mut org = Org::new(2, 1);
-    org.members.insert("00g0".to_owned(), Vec::new());
-    let host = FakeHost::new(org);
-    host.doubted_groups.borrow_mut().insert("00g0".to_owned());
-    // The second answer does not come.
-    let is_second = |host: &FakeHost| host.org.borrow().asked_for("/groups/00g0/users") == 2;
-    host.run_until(sync(&host, settings(), full()), || is_second(&host));
-    let cursor = host.roll_back();
-    host.run(sync(&host, settings(), request(cursor))).unwrap();
-    assert_eq!(host.staged().closed(), ["00g0"]);
-    assert!(host.org.borrow().asked_for("/groups/00g0/users") >= 4);
-}
-
-#[test]
 fn runs_2_2_a_run_that_goes_on_keeps_the_version_that_was_read_before_the_members() {
     let host = FakeHost::new(Org::new(20, 1));
     cancelled_after(&host, 9);
@@ -424,67 +309,4 @@ fn runs_6_4_a_group_that_is_no_longer_assigned_when_the_run_goes_on_is_not_kept(
     host.org.borrow_mut().app_groups.get_mut(APP).unwrap().remove(1);
     go_on(&host).unwrap();
     assert_eq!(host.staged().closed(), ["00g0", "00g2"]);
-}
-
-#[test]
-fn runs_6_6_an_end_that_is_asked_for_sends_nothing_more_and_takes_what_is_under_way() {
-    let host = slow(Org::new(50, 20));
-    host.answer_time.set(Duration::from_secs(2));
-    host.cancel_after_requests.set(Some(20));
-    assert_eq!(run(&host).unwrap_err().kind, ErrorKind::Cancelled);
-    let asked = host.org.borrow().asked.len();
-    assert!(asked <= 32, "{asked}");
-    assert_eq!(host.checkpoints.get(), 1);
-    let cancelled_at = host.now.get();
-    go_on(&host).unwrap();
-    let again = targets(&host, asked);
-    let asked_before = targets(&host, 0);
-    let twice = again
-        .iter()
-        .filter(|t| asked_before[..asked].contains(t) && t.contains("/users?"));
-    assert_eq!(twice.count(), 0, "what was under way at {cancelled_at:?} was put");
-}
-
-#[test]
-fn runs_6_6_an_answer_that_does_not_come_holds_the_end_up_for_less_than_five_seconds() {
-    let mut org = Org::new(50, 3);
-    org.fault("0oaapp1/users?after=4", 1, || {
-        Reply::new(200, "[]").after(Duration::from_hours(1))
-    });
-    let host = FakeHost::new(org);
-    host.cancel_after_requests.set(Some(10));
-    assert_eq!(run(&host).unwrap_err().kind, ErrorKind::Cancelled);
-    assert!(host.now.get() < Duration::from_secs(12), "{:?}", host.now.get());
-    assert_eq!(host.checkpoints.get(), 1);
-}
-
-#[test]
-fn runs_6_4_a_run_that_reaches_its_time_limit_goes_on_in_the_next() {
-    let org = || {
-        let mut org = two_apps(60, 20);
-        org.page = 5;
-        slow(org)
-    };
-    let undisturbed = org();
-    run(&undisturbed).unwrap();
-    let whole = undisturbed.org.borrow().asked.len();
-    let host = org();
-    let mut runs = 0;
-    loop {
-        runs += 1;
-        host.ends_at.set(host.now.get() + Duration::from_secs(90));
-        match go_on(&host) {
-            Ok(_) => break,
-            Err(failure) => assert_eq!(failure.kind, ErrorKind::Deadline),
-        }
-        assert!(runs < 30, "it never comes to its end");
-    }
-    assert!(runs > 3, "{runs}");
-    assert_eq!(host.staged().seen(), undisturbed.staged().seen());
-    let asked = host.org.borrow().asked.len();
-    // What each run asks first (org, token, apps) and its groups come on top.
-    assert!(
-        asked < whole + runs * 25,
-        "{asked} in {runs} runs, {whole} in one"
-    );
 }

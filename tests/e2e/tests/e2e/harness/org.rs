@@ -140,6 +140,13 @@ impl Org {
         );
     }
 
+    /// Waits until the faults that are set have struck so many requests.
+    pub fn wait_for_faults(&self, count: u64) {
+        while self.0.faults().iter().map(|set| set.struck).sum::<u64>() < count {
+            self.wait_for_requests(self.requests().len() + 1);
+        }
+    }
+
     /// How often a path was asked.
     pub fn count(&self, path: &str) -> usize {
         self.0
@@ -271,6 +278,11 @@ impl Org {
     pub fn suspend_share_of_users(&self, percent: usize) -> Vec<String> {
         let synced = self.rows().iter().filter(|row| row["type"] == "user").count();
         self.suspend_users((synced * percent).div_ceil(100))
+    }
+
+    /// Those of the sign-in app who are suspended.
+    pub fn suspended_users(&self) -> Vec<String> {
+        self.0.users_with_status(UserStatus::Suspended)
     }
 
     /// Deletes somebody.

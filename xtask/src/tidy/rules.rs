@@ -39,7 +39,10 @@ pub fn check(page: &str, tested: &BTreeSet<String>) -> Vec<Finding> {
         }
     }
     if rules == 0 {
-        findings.push(finding(0, "no rule was found: each begins with `- **1.1**`".to_owned()));
+        findings.push(finding(
+            0,
+            "no rule was found: each begins with `- **1.1**`".to_owned(),
+        ));
     }
     findings
 }

@@ -2,13 +2,14 @@
 
 use crate::harness::{Directory, Host, Org, Report};
 
-/// An org that has lost a third of its users since it was synced, and the run that is held for it.
-fn held(host: &Host, org: &Org) -> (String, Report) {
+/// A directory of an org that has lost a third of its users since it was synced, the run that is held for it, and those
+/// users.
+fn held(host: &Host, org: &Org) -> (String, Report, Vec<String>) {
     let acme = host.connected("acme", org);
     acme.sync();
-    org.suspend_share_of_users(30);
+    let suspended = org.suspend_share_of_users(30);
     let report = acme.sync_is_held();
-    (acme.id().to_owned(), report)
+    (acme.id().to_owned(), report, suspended)
 }
 
 fn directory<'a>(host: &'a Host, id: &str) -> Directory<'a> {
@@ -19,7 +20,7 @@ fn directory<'a>(host: &'a Host, id: &str) -> Directory<'a> {
 fn runs_5_3_an_approved_plan_is_applied_and_approving_twice_is_once() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
-    let (id, report) = held(&host, &org);
+    let (id, report, _) = held(&host, &org);
     let acme = directory(&host, &id);
     assert!(acme.show()["held_since"].is_string());
 
@@ -40,10 +41,10 @@ fn runs_5_3_an_approved_plan_is_applied_and_approving_twice_is_once() {
 fn runs_5_3_a_plan_is_stale_once_something_else_was_applied() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
-    let (id, report) = held(&host, &org);
+    let (id, report, suspended) = held(&host, &org);
     let acme = directory(&host, &id);
-    for user in org.suspended_users() {
-        org.unsuspend(&user);
+    for user in &suspended {
+        org.unsuspend(user);
     }
     org.add_user("new.hire@acme.example");
     acme.sync();
@@ -59,7 +60,7 @@ fn runs_5_3_a_plan_is_stale_once_something_else_was_applied() {
 fn runs_5_3_the_newer_plan_of_the_same_deletions_is_applied_for_the_shown_one() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
-    let (id, shown) = held(&host, &org);
+    let (id, shown, _) = held(&host, &org);
     let acme = directory(&host, &id);
     let newer = acme.sync_is_held();
 
@@ -73,7 +74,7 @@ fn runs_5_3_the_newer_plan_of_the_same_deletions_is_applied_for_the_shown_one() 
 fn runs_5_3_a_newer_plan_that_deletes_more_is_not_applied_for_the_shown_one() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
-    let (id, shown) = held(&host, &org);
+    let (id, shown, _) = held(&host, &org);
     let acme = directory(&host, &id);
     org.suspend_users(5);
     let newer = acme.sync_is_held();
@@ -92,7 +93,7 @@ fn runs_5_3_a_newer_plan_that_deletes_more_is_not_applied_for_the_shown_one() {
 fn runs_5_4_a_discarded_plan_is_over_and_the_same_deletions_are_held_again() {
     let org = Org::of(60, 9, 12).start();
     let host = Host::beside(&org);
-    let (id, report) = held(&host, &org);
+    let (id, report, _) = held(&host, &org);
     let acme = directory(&host, &id);
 
     let discarded = host.json(&["run", "discard", report.run()]);
@@ -107,7 +108,7 @@ fn runs_5_4_a_discarded_plan_is_over_and_the_same_deletions_are_held_again() {
 fn another_tenants_run_is_unknown() {
     let org = Org::of(60, 9, 12).start();
     let mut host = Host::beside(&org);
-    let (id, report) = held(&host, &org);
+    let (id, report, _) = held(&host, &org);
     let run = report.run().to_owned();
     host.json(&["tenant", "add", "other"]);
     host.as_tenant("other");
@@ -129,7 +130,10 @@ fn a_run_that_is_not_held_can_not_be_approved_discarded_or_cancelled() {
     for command in ["discard", "cancel"] {
         let failure = host.failure(&["run", command, report.run()]);
         assert_eq!(failure.exit_code, 1, "{command}: {failure:?}");
-        assert!(!failure.hint.is_empty() || failure.summary.contains("succeeded"), "{failure:?}");
+        assert!(
+            !failure.hint.is_empty() || failure.summary.contains("succeeded"),
+            "{failure:?}"
+        );
     }
     assert_eq!(acme.export(), before);
 }

@@ -25,7 +25,10 @@ fn runs_8_4_a_restored_backup_starts_a_new_feed_and_syncs_on() {
     acme.sync();
     assert_eq!(acme.export().rows(), org.expected());
     assert!(
-        host.output(&["backup", backup.to_str().expect("the path is UTF-8")]).status.code() == Some(1),
+        host.output(&["backup", backup.to_str().expect("the path is UTF-8")])
+            .status
+            .code()
+            == Some(1),
         "a backup never overwrites another"
     );
 }
@@ -40,7 +43,11 @@ fn runs_8_4_a_store_that_moved_or_was_replaced_by_an_older_copy_starts_a_new_fee
     let copy = host.copy();
     let failure = copy.failure(&["changes", "--since", &cursor]);
     assert_eq!(failure.kind, "feed-position", "{failure:?}");
-    assert_eq!(host.text(&["changes", "--since", &cursor]), "", "the original goes on");
+    assert_eq!(
+        host.text(&["changes", "--since", &cursor]),
+        "",
+        "the original goes on"
+    );
 }
 
 #[test]
@@ -53,7 +60,10 @@ fn runs_7_2_a_key_is_replaced_without_a_gap() {
 
     let second = host.json(&["directory", "rotate-key", acme.id()]);
     let verification = acme.verify();
-    assert!(!verification.is_verified(), "the org does not know the second key yet");
+    assert!(
+        !verification.is_verified(),
+        "the org does not know the second key yet"
+    );
     acme.sync();
     assert_eq!(acme.show()["kid"], first, "runs use the first key");
 

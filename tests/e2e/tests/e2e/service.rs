@@ -139,7 +139,10 @@ fn it_tells_how_it_is_and_what_it_did() {
     follower.interrupt();
     let (exit_code, log) = service.stop();
     assert_eq!(exit_code, Some(0));
-    let run = acme.runs()[0]["run"].as_str().expect("a run has an id").to_owned();
+    let run = acme.runs()[0]["run"]
+        .as_str()
+        .expect("a run has an id")
+        .to_owned();
     assert!(
         log.iter().any(|line| line.to_string().contains(&run)),
         "a log line of a run carries its id: {log:#?}"
@@ -165,7 +168,10 @@ fn a_schedule_out_of_bounds_is_refused_with_the_bounds() {
         let output = host.output(&["directory", "schedule", acme.id(), &format!("--every={every}")]);
         assert_eq!(output.status.code(), Some(2), "{every}");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(text.contains("10 seconds") || text.contains("10s"), "{every}: {text}");
+        assert!(
+            text.contains("10 seconds") || text.contains("10s"),
+            "{every}: {text}"
+        );
     }
     let set = host.json(&["directory", "schedule", acme.id(), "--every", "10s"]);
     assert_eq!(set["id"], acme.id());

@@ -195,6 +195,11 @@ impl Org {
         )
     }
 
+    /// How many groups are synced.
+    pub fn group_count(&self) -> usize {
+        self.rows().iter().filter(|row| row["type"] == "group").count()
+    }
+
     /// An active user who is a member of the nth group, and is not the one that a lower number gives.
     pub fn member_of(&self, nth: usize) -> String {
         let mut taken: Vec<String> = Vec::new();
@@ -278,11 +283,6 @@ impl Org {
     pub fn suspend_share_of_users(&self, percent: usize) -> Vec<String> {
         let synced = self.rows().iter().filter(|row| row["type"] == "user").count();
         self.suspend_users((synced * percent).div_ceil(100))
-    }
-
-    /// Those of the sign-in app who are suspended.
-    pub fn suspended_users(&self) -> Vec<String> {
-        self.0.users_with_status(UserStatus::Suspended)
     }
 
     /// Deletes somebody.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Group, Held, MembersVersion, Operation,
-    PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Group, Held,
+    MembersVersion, Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
 };
 
 use crate::{
@@ -152,6 +152,13 @@ pub trait Store: Send + Sync {
         tenant: &TenantName,
         directory: &DirectoryId,
         every: Duration,
+    ) -> Result<Directory, StoreError>;
+    /// Sets how much a plan may delete without a person's word.
+    async fn set_limits(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        limits: DeleteLimits,
     ) -> Result<Directory, StoreError>;
     /// Makes a run due at once.
     async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError>;

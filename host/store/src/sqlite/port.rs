@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Held, Operation, RunId, Settings, Skip,
-    TenantName,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Held, Operation, RunId,
+    Settings, Skip, TenantName,
 };
 
 use super::{SqliteStore, lock};
@@ -272,6 +272,21 @@ impl Store for SqliteStore {
         self.write(move |store, _| {
             directories::change(store, &tenant, &directory, |transaction, scope| {
                 schedules::set_every(transaction, scope, every)
+            })
+        })
+        .await
+    }
+
+    async fn set_limits(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        limits: DeleteLimits,
+    ) -> Result<Directory, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, _| {
+            directories::change(store, &tenant, &directory, |transaction, scope| {
+                schedules::set_limits(transaction, scope, &limits)
             })
         })
         .await

@@ -7,7 +7,7 @@ use std::time::Duration;
 use idsync_model::{DirectoryId, RunId, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
 
-use super::connection::{open_reader, open_run_file};
+use super::connection::{open_reader, open_run_file_within};
 use super::files::{DataDir, make_private, move_database};
 use super::scope;
 use super::staging::StagingFile;
@@ -248,8 +248,7 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
         FROM staged_head AS h
         JOIN staged_checkpoint AS c
         WHERE NOT h.is_finished";
-    let file = open_run_file(path)?;
-    file.busy_timeout(CLOSING_TIMEOUT)?;
+    let file = open_run_file_within(path, CLOSING_TIMEOUT)?;
     // A writer that lives holds the file from its begin to its end.
     file.execute_batch("BEGIN EXCLUSIVE")?;
     let mut statement = file.prepare(READ)?;

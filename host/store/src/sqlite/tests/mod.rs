@@ -3,8 +3,11 @@
 mod access;
 mod directories;
 mod files;
+mod leases;
 mod org;
 mod plans;
 mod properties;
+mod resuming;
 mod runs;
+mod schedules;
 mod stagings;

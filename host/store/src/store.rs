@@ -92,18 +92,14 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         name: &str,
     ) -> Result<Option<Sealed>, StoreError>;
-    /// Keeps a value of `plain_bytes` before sealing, or erases the name; on behalf of a run, only while that one may
-    /// write. Errs with `VaultFull` when names and plain sizes of all values would exceed `limit_bytes`, and with
-    /// `RunEnded` or `LeaseLost`.
+    /// Keeps a value, or erases it; on behalf of a run, only while that one may write. Errs with `VaultFull` when all
+    /// values would exceed their limit, and with `RunEnded` or `LeaseLost`.
     async fn remember(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
         run: Option<&RunId>,
-        name: &str,
-        value: Option<Sealed>,
-        plain_bytes: u64,
-        limit_bytes: u64,
+        memory: Memory,
     ) -> Result<(), StoreError>;
 
     /// Begins a run, which takes the directory's lease. Errs with `Leased` while there is one that is not the one to
@@ -223,6 +219,19 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         sink: ExportSink,
     ) -> Result<u64, StoreError>;
+}
+
+/// A value that a directory's plugin keeps, or a name that it erases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Its name.
+    pub name: String,
+    /// The value; `None` erases the name.
+    pub value: Option<Sealed>,
+    /// The size of the value before sealing.
+    pub plain_bytes: u64,
+    /// What the names and the plain sizes of all the directory's values may take.
+    pub limit_bytes: u64,
 }
 
 /// What is stored of a group that readers see.
@@ -364,16 +373,14 @@ impl DirectoryVault {
         plain_bytes: u64,
         limit_bytes: u64,
     ) -> Result<(), StoreError> {
+        let memory = Memory {
+            name: name.to_owned(),
+            value,
+            plain_bytes,
+            limit_bytes,
+        };
         self.store
-            .remember(
-                &self.tenant,
-                &self.directory,
-                self.run.as_ref(),
-                name,
-                value,
-                plain_bytes,
-                limit_bytes,
-            )
+            .remember(&self.tenant, &self.directory, self.run.as_ref(), memory)
             .await
     }
 }

@@ -15,8 +15,8 @@ use super::{
     tenants, vault,
 };
 use crate::{
-    Applied, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewRun, Plan, PlannedRow, ReadWith,
-    Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey,
+    Applied, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewRun, Plan, PlannedRow,
+    ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey,
     SkipCounts, StagingRows, Store, StoreError, Tenant, Verified,
 };
 
@@ -151,26 +151,11 @@ impl Store for SqliteStore {
         tenant: &TenantName,
         directory: &DirectoryId,
         run: Option<&RunId>,
-        name: &str,
-        value: Option<Sealed>,
-        plain_bytes: u64,
-        limit_bytes: u64,
+        memory: Memory,
     ) -> Result<(), StoreError> {
-        let (tenant, directory, run, name) =
-            (tenant.clone(), directory.clone(), run.cloned(), name.to_owned());
-        self.write(move |store, _| {
-            vault::remember(
-                store,
-                &tenant,
-                &directory,
-                run.as_ref(),
-                &name,
-                value.as_ref(),
-                plain_bytes,
-                limit_bytes,
-            )
-        })
-        .await
+        let (tenant, directory, run) = (tenant.clone(), directory.clone(), run.cloned());
+        self.write(move |store, _| vault::remember(store, &tenant, &directory, run.as_ref(), &memory))
+            .await
     }
 
     async fn begin_run(&self, tenant: &TenantName, new: NewRun) -> Result<RunBasis, StoreError> {

@@ -105,6 +105,9 @@ pub(super) fn roll_back(files: &DataDir, run: &RunId) {
     }
 }
 
+/// A staging that was taken over, and the plugin's own state at its last checkpoint.
+type Resumed = (Arc<StagingFile>, Vec<u8>);
+
 /// Takes over what `from` left. Drops every other staging of the directory, and this one if it is of no use.
 pub(super) fn resume(
     store: &mut Connection,
@@ -112,7 +115,7 @@ pub(super) fn resume(
     tenant: &TenantName,
     run: &RunId,
     from: &RunId,
-) -> Result<Option<(Arc<StagingFile>, Vec<u8>)>, StoreError> {
+) -> Result<Option<Resumed>, StoreError> {
     const MARK: &str = "
         UPDATE run
         SET resumed_from = :from, read_began_at = :read_began_at

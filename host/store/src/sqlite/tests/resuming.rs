@@ -1,7 +1,7 @@
 //! What one run leaves for the next: its staging at the last checkpoint, and when it is of no use.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use idsync_model::{Entity, ErrorKind, Failure, MembersVersion, Mode, PagePart, RunId, Settings, UnixMillis};
@@ -106,7 +106,7 @@ impl Killed {
         Self { copy, names }
     }
 
-    fn put_back(&self, folder: PathBuf) {
+    fn put_back(&self, folder: &Path) {
         for name in &self.names {
             fs::copy(self.copy.path().join(name), folder.join("staging").join(name)).unwrap();
         }
@@ -229,7 +229,7 @@ async fn runs_6_4_a_killed_run_is_gone_on_from_at_its_last_checkpoint() {
     closed.busy_timeout(Duration::from_mins(1)).unwrap();
     closed.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").unwrap();
     drop(closed);
-    killed.put_back(house.path());
+    killed.put_back(&house.path());
 
     let resumable = house
         .store

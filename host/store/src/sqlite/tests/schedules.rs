@@ -256,7 +256,7 @@ async fn the_schedules_are_those_of_the_active_directories_of_every_tenant() {
         .remove_directory(&house.tenant, &gone.id, &idsync_model::RunId::generate())
         .await
         .unwrap();
-    let every = Duration::from_secs(600);
+    let every = Duration::from_mins(10);
     let shown = house.store.set_schedule(&other, &theirs.id, every).await.unwrap();
     assert_eq!(shown.times.every, every);
     let run = NewRun {

@@ -18,6 +18,7 @@ struct Shape {
     page: usize,
     doubted: Vec<usize>,
     unchanged: Vec<usize>,
+    answer_seconds: u64,
 }
 
 /// How a run ends before its time.
@@ -49,14 +50,18 @@ fn shape() -> impl Strategy<Value = Shape> {
         1..4_usize,
         some_of(GROUPS),
         some_of(GROUPS),
+        1..8_u64,
     )
-        .prop_map(|(apps, members, page, doubted, unchanged)| Shape {
-            apps,
-            members,
-            page,
-            doubted,
-            unchanged,
-        })
+        .prop_map(
+            |(apps, members, page, doubted, unchanged, answer_seconds)| Shape {
+                apps,
+                members,
+                page,
+                doubted,
+                unchanged,
+                answer_seconds,
+            },
+        )
 }
 
 fn broken_off() -> impl Strategy<Value = Break> {
@@ -97,7 +102,7 @@ fn org(shape: &Shape) -> Org {
 
 fn host(shape: &Shape) -> FakeHost {
     let host = FakeHost::new(org(shape));
-    host.answer_time.set(Duration::from_secs(7));
+    host.answer_time.set(Duration::from_secs(shape.answer_seconds));
     let doubted = shape.doubted.iter().map(|group| format!("00g{group}"));
     host.doubted_groups.borrow_mut().extend(doubted);
     let unchanged = shape.unchanged.iter().map(|group| format!("00g{group}"));
@@ -144,7 +149,7 @@ fn forget(host: &FakeHost, cursor: Cursor) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn runs_6_4_a_run_that_goes_on_stages_what_an_undisturbed_one_does(

@@ -260,7 +260,7 @@ impl Planned<'_> {
             if let Some(failure) = begun.interruption("plan") {
                 return Err(failure);
             }
-            let held = judge(plan.summary(), &DeleteLimits::default());
+            let held = judge(plan.summary(), &begun.directory.limits);
             if order.dry_run {
                 let end = RunEnd::Planned {
                     summary: Box::new(*plan.summary()),

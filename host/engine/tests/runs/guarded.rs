@@ -205,7 +205,7 @@ async fn runs_4_1_limits_of_the_directory_that_are_off_let_everything_go() {
     };
     world
         .store
-        .set_due(&world.tenant, &world.directory)
+        .set_limits(&world.tenant, &world.directory, limits)
         .await
         .unwrap();
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);

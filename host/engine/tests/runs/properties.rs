@@ -135,7 +135,7 @@ proptest! {
                 groups: DeleteLimit::Off,
                 memberships: DeleteLimit::Off,
             };
-            //world.store.set_limits(&world.tenant, &world.directory, limits).await.unwrap();
+            world.store.set_limits(&world.tenant, &world.directory, limits).await.unwrap();
             for step in &steps {
                 world.clock.advance(Duration::from_mins(step.minutes));
                 let now = world.clock.time();

@@ -2,6 +2,7 @@
 
 mod access;
 mod directories;
+mod dropping;
 mod files;
 mod leases;
 mod org;

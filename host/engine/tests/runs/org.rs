@@ -315,6 +315,7 @@ impl Provider for OrgProvider {
                 hint: String::new(),
             }],
             org_id: self.org_id.lock().unwrap().clone(),
+            scope: Vec::new(),
         })
     }
 

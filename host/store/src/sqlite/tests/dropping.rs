@@ -139,11 +139,13 @@ async fn runs_6_4_what_was_read_before_the_directory_moved_on_is_not_gone_on_fro
         fingerprint: "b".to_owned(),
         plugin_version: "1.0.0".to_owned(),
         org_id: None,
+        scope: Vec::new(),
+        kid: None,
         at: house.clock_now(),
     };
     house
         .store
-        .record_verification(&house.tenant, &acme.id, verified)
+        .record_verification(&house.tenant, &acme.id, verified, acme.settings_mark)
         .await
         .unwrap();
     let (run, basis) = begin(&house, &acme).await;

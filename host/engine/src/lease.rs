@@ -303,7 +303,7 @@ mod tests {
         assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(59)));
         lease.beat += 1;
         assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(61)));
-        assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(120)));
+        assert!(!watch.is_lost(&directory, &lease, start + Duration::from_mins(2)));
         assert!(watch.is_lost(&directory, &lease, start + Duration::from_secs(121)));
     }
 

@@ -47,7 +47,12 @@ pub async fn run(
         takes_over: None,
     };
     let owner = Arc::new(Owner::take(&app.locks_dir()).map_err(EngineError::from)?);
-    let sync = Sync::new(Arc::clone(app.store()), Arc::clone(app.clock()), owner, Arc::new(random));
+    let sync = Sync::new(
+        Arc::clone(app.store()),
+        Arc::clone(app.clock()),
+        owner,
+        Arc::new(random),
+    );
     let signals = RunSignals {
         cancel,
         stop: CancellationToken::new(),

@@ -157,8 +157,7 @@ async fn runs_6_3_a_directory_that_another_process_syncs_is_left_alone_until_tha
 async fn runs_6_3_two_who_begin_at_once_are_no_error() {
     let world = World::new(Org::of(3)).await;
     let mut service = Service::of(&world).await;
-    let other = Arc::new(world.beside());
-    let meanwhile = Arc::clone(&other);
+    let other = world.beside();
     let there = Arc::new(Notify::new());
     let told = Arc::clone(&there);
     world.provider.does_before_page(0, move |_, _| {
@@ -167,18 +166,16 @@ async fn runs_6_3_two_who_begin_at_once_are_no_error() {
     });
     let run = Arc::new(std::sync::Mutex::new(None));
     let kept = Arc::clone(&run);
-    *service.host.meanwhile.lock().unwrap() = Some(Arc::new(move || {
-        let (other, kept, there) = (Arc::clone(&meanwhile), Arc::clone(&kept), Arc::clone(&there));
-        async move {
-            let mut run = async move { other.sync().await }.boxed();
-            tokio::select! {
-                report = &mut run => panic!("{report:?}"),
-                () = there.notified() => {}
-            }
-            *kept.lock().unwrap() = Some(run);
+    let meanwhile = async move {
+        let mut run = async move { other.sync().await }.boxed();
+        tokio::select! {
+            report = &mut run => panic!("{report:?}"),
+            () = there.notified() => {}
         }
-        .boxed()
-    }));
+        // It goes on for as long as the test does.
+        *kept.lock().unwrap() = Some(run);
+    };
+    *service.host.meanwhile.lock().unwrap() = Some(meanwhile.boxed());
     service.scheduler.look().await.unwrap();
     service.scheduler.wait_for_end().await;
     assert_eq!(service.take_ended(), [], "there was no run of the service's");

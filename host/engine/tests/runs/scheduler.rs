@@ -310,3 +310,28 @@ async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_change
     world.stop.cancel();
     service.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_store_is_away_for_a_while_goes_on_once_it_is_back() {
+    let world = World::new(Org::of(1)).await;
+    world.enable().await;
+    // It has no file open yet that it could read from.
+    let fresh = world.beside();
+    let Service { scheduler, host, .. } = Service::unchanged(&fresh, SchedulerOptions::default());
+    let (database, away) = (
+        world.folder.path().join("idsync.db"),
+        world.folder.path().join("away"),
+    );
+    std::fs::rename(&database, &away).unwrap();
+    let service = tokio::spawn(scheduler.run());
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(*host.looks.borrow(), 0, "what health is told");
+    assert!(!service.is_finished());
+    std::fs::rename(&away, &database).unwrap();
+    let mut ends = host.ends.subscribe();
+    let seen = tokio::time::timeout(Duration::from_mins(1), ends.wait_for(|count| *count == 1));
+    seen.await.unwrap().unwrap();
+    fresh.stop.cancel();
+    service.await.unwrap();
+    world.assert_equals_org().await;
+}

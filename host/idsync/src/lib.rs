@@ -5,8 +5,10 @@
 
 pub mod app;
 pub mod cli;
+mod duration;
 pub mod error;
 pub mod operation;
+pub mod serve;
 mod vault;
 
 pub use idsync_sandbox::{COMPILE_ARG, compile_child_main};

@@ -69,6 +69,8 @@ pub struct Verification {
     pub checks: Vec<Check>,
     /// The org's id at Okta.
     pub org_id: Option<String>,
+    /// The ids of the apps that would be read.
+    pub scope: Vec<String>,
 }
 
 /// How much must be read.

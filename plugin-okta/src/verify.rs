@@ -51,20 +51,21 @@ const COUNT: (&str, &str) = ("count", "There are users and groups to sync");
 /// Looks at everything that must be right.
 pub async fn verify<H: Host>(host: &H, settings: Result<Settings, Failure>) -> Verification {
     let mut list = Checklist::default();
-    let org_id = match settings {
+    let mut org_id = None;
+    let mut apps = Vec::new();
+    match settings {
         Ok(settings) => {
             let client = Client::new(host, settings);
-            look_at_all(&client, &mut list).await
+            org_id = look_at_all(&client, &mut list, &mut apps).await;
         }
-        Err(failure) => {
-            list.fail(DOMAIN, failure.summary, failure.hint);
-            None
-        }
-    };
+        Err(failure) => list.fail(DOMAIN, failure.summary, failure.hint),
+    }
     list.skip_the_rest();
     Verification {
         checks: list.checks,
         org_id,
+        // The inactive ones too: they are read as soon as they are active.
+        scope: apps.into_iter().map(|app| app.id).collect(),
     }
 }
 
@@ -125,7 +126,12 @@ impl Checklist {
     }
 }
 
-async fn look_at_all<H: Host>(client: &Client<'_, H>, list: &mut Checklist) -> Option<String> {
+/// Says which org answers, and which apps of it can be seen.
+async fn look_at_all<H: Host>(
+    client: &Client<'_, H>,
+    list: &mut Checklist,
+    apps: &mut Vec<App>,
+) -> Option<String> {
     let org_id = match org::org_id(client).await {
         Ok(org_id) => org_id,
         Err(failure) => {
@@ -139,7 +145,7 @@ async fn look_at_all<H: Host>(client: &Client<'_, H>, list: &mut Checklist) -> O
     );
     look_at_clock(client, list);
     if look_at_token(client, list).await {
-        look_at_role(client, list).await;
+        look_at_role(client, list, apps).await;
     }
     Some(org_id)
 }
@@ -204,13 +210,12 @@ enum Look {
     NotGranted,
 }
 
-async fn look_at_role<H: Host>(client: &Client<'_, H>, list: &mut Checklist) {
+async fn look_at_role<H: Host>(client: &Client<'_, H>, list: &mut Checklist, visible: &mut Vec<App>) {
     let Some(token) = client.present_token() else {
         return;
     };
-    let mut active = Vec::new();
     let apps = if token.has_scope(SCOPES[0]) {
-        look_at_apps(client, &mut active).await
+        look_at_apps(client, visible).await
     } else {
         Look::NotGranted
     };
@@ -273,6 +278,7 @@ async fn look_at_role<H: Host>(client: &Client<'_, H>, list: &mut Checklist) {
         }
     }
     if is_fine {
+        let active: Vec<&App> = visible.iter().filter(|app| app.is_active).collect();
         match count(client, &active).await {
             Ok((detail, true)) => list.pass(COUNT, detail),
             Ok((detail, false)) => list.warn(
@@ -285,8 +291,8 @@ async fn look_at_role<H: Host>(client: &Client<'_, H>, list: &mut Checklist) {
     }
 }
 
-async fn look_at_apps<H: Host>(client: &Client<'_, H>, active: &mut Vec<App>) -> Look {
-    let visible = match &client.settings.app_id {
+async fn look_at_apps<H: Host>(client: &Client<'_, H>, visible: &mut Vec<App>) -> Look {
+    *visible = match &client.settings.app_id {
         Some(id) => match apps::by_id(client, id).await {
             Ok(ById::Found(app)) => vec![app],
             Ok(ById::Gone(answer)) => {
@@ -315,7 +321,7 @@ async fn look_at_apps<H: Host>(client: &Client<'_, H>, active: &mut Vec<App>) ->
         let failure = apps::nothing_visible();
         return Look::Empty(failure.summary, failure.hint);
     }
-    active.extend(visible.iter().filter(|app| app.is_active).cloned());
+    let active: Vec<&App> = visible.iter().filter(|app| app.is_active).collect();
     let labels: Vec<&str> = active
         .iter()
         .take(APPS_COUNTED)
@@ -333,7 +339,7 @@ async fn look_at_apps<H: Host>(client: &Client<'_, H>, active: &mut Vec<App>) ->
         );
     }
     let detail = format!("Visible and active: {} ({}).", active.len(), labels.join(", "));
-    match apps::confirm(client, &visible).await {
+    match apps::confirm(client, visible).await {
         Ok(refused) if refused.is_empty() => Look::Fine(detail),
         Ok(refused) => Look::Warning(
             format!(
@@ -363,7 +369,7 @@ async fn look_at<H: Host>(client: &Client<'_, H>, kind: Kind) -> Look {
 }
 
 /// How many users and groups would sync, by the first page of each, and whether there are any.
-async fn count<H: Host>(client: &Client<'_, H>, active: &[App]) -> Result<(String, bool), Failure> {
+async fn count<H: Host>(client: &Client<'_, H>, active: &[&App]) -> Result<(String, bool), Failure> {
     let (mut users, mut groups) = (0, 0);
     let mut has_more = active.len() > APPS_COUNTED;
     for app in active.iter().take(APPS_COUNTED) {

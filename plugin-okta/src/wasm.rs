@@ -105,6 +105,7 @@ impl contract::Guest for Okta {
         contract::Verification {
             checks: verification.checks.into_iter().map(Into::into).collect(),
             org_id: verification.org_id,
+            scope: verification.scope,
         }
     }
 

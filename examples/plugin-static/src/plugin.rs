@@ -123,6 +123,7 @@ impl Guest for StaticDirectory {
         Verification {
             checks: vec![check],
             org_id: None,
+            scope: Vec::new(),
         }
     }
 

@@ -1,44 +1,6 @@
 //! The guard: whether a plan deletes so much that a person must look at it first. A pure check of counts.
 
-use idsync_model::{Entity, HeldReason, HoldRule};
-
-/// How much of one kind a plan may delete without a person's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeleteLimit {
-    /// A plan is held when it breaks one of two rules.
-    Share {
-        /// It deletes more than this share of what the store holds, in percent, …
-        percent: u8,
-        /// … and no fewer rows than this, so that small directories can live.
-        at_least: u64,
-        /// It deletes all rows, where there were at least this many.
-        all_of_at_least: u64,
-    },
-    /// Nothing is held for this kind.
-    Off,
-}
-
-impl Default for DeleteLimit {
-    /// More than 20 % and at least 10, or all of at least 2.
-    fn default() -> Self {
-        Self::Share {
-            percent: 20,
-            at_least: 10,
-            all_of_at_least: 2,
-        }
-    }
-}
-
-/// The limits of one directory, each kind by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DeleteLimits {
-    /// Of users.
-    pub users: DeleteLimit,
-    /// Of groups.
-    pub groups: DeleteLimit,
-    /// Of memberships.
-    pub memberships: DeleteLimit,
-}
+use idsync_model::{DeleteLimit, DeleteLimits, Entity, HeldReason, HoldRule};
 
 /// What a plan deletes of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +11,23 @@ pub struct Deletions {
     pub counted_elsewhere: u64,
     /// Rows that readers see now.
     pub stored: u64,
+    /// Rows that were deleted in the last 24 hours and are not back, nor come back by this plan. Without those that
+    /// were counted with another row.
+    pub recently_deleted: u64,
+    /// The most rows that readers saw in that time.
+    pub most_stored: u64,
+}
+
+impl Deletions {
+    /// What counts against the limit.
+    fn count(&self) -> u64 {
+        self.deleted.saturating_sub(self.counted_elsewhere)
+    }
+
+    /// The rows that are not counted elsewhere.
+    fn in_question(&self) -> u64 {
+        self.stored.saturating_sub(self.counted_elsewhere)
+    }
 }
 
 /// What a plan deletes.
@@ -60,54 +39,120 @@ pub struct PlannedDeletions {
     pub groups: Deletions,
     /// Memberships. Those that go with their group are counted here too.
     pub memberships: Deletions,
+    /// Users who lose an e-mail that an id without it before has after the plan.
+    pub moved: u64,
 }
 
 /// The reasons to hold a plan; none, when it may be applied. The first plan of a directory that is applied is never
-/// held: ask only for later ones.
+/// held: ask only for later ones. A kind of which the plan deletes nothing is never a reason, whatever went before.
 pub fn check(plan: &PlannedDeletions, limits: &DeleteLimits) -> Vec<HeldReason> {
-    [
+    let mut reasons = Vec::new();
+    for (kind, deletions, limit) in [
         (Entity::User, plan.users, limits.users),
         (Entity::Group, plan.groups, limits.groups),
         (Entity::Membership, plan.memberships, limits.memberships),
-    ]
-    .into_iter()
-    .filter_map(|(kind, deletions, limit)| broken_limit(kind, deletions, limit))
-    .collect()
+    ] {
+        reasons.extend(at_once(kind, deletions, limit).or_else(|| bit_by_bit(kind, deletions, limit)));
+    }
+    reasons.extend(moved(plan, limits.users));
+    reasons
 }
 
-fn broken_limit(kind: Entity, deletions: Deletions, limit: DeleteLimit) -> Option<HeldReason> {
-    let DeleteLimit::Share {
-        percent,
-        at_least,
-        all_of_at_least,
-    } = limit
-    else {
+/// RUNS 4.1: what the plan deletes by itself.
+fn at_once(kind: Entity, deletions: Deletions, limit: DeleteLimit) -> Option<HeldReason> {
+    let all_of_at_least = all_of_at_least(limit)?;
+    let count = deletions.count();
+    let in_question = deletions.in_question();
+    if count == in_question && count >= all_of_at_least.max(1) {
+        return Some(HeldReason {
+            kind,
+            rule: HoldRule::All,
+            limit: all_in_words(all_of_at_least),
+            count,
+            of: in_question,
+        });
+    }
+    is_over(limit, count, deletions.stored).then(|| HeldReason {
+        kind,
+        rule: match limit {
+            DeleteLimit::Count { .. } => HoldRule::Count,
+            DeleteLimit::Share { .. } | DeleteLimit::Off => HoldRule::Share,
+        },
+        limit: limit.to_string(),
+        count,
+        of: deletions.stored,
+    })
+}
+
+/// RUNS 4.3: what it deletes with what went before it.
+fn bit_by_bit(kind: Entity, deletions: Deletions, limit: DeleteLimit) -> Option<HeldReason> {
+    let all_of_at_least = all_of_at_least(limit)?;
+    if deletions.count() == 0 || deletions.recently_deleted == 0 {
+        return None;
+    }
+    let count = deletions.count().saturating_add(deletions.recently_deleted);
+    let of = deletions.most_stored.max(deletions.stored);
+    // Rows that came and went in between may make the count reach the most that was held; all are gone only when the
+    // plan leaves none.
+    let is_all = deletions.count() == deletions.in_question() && of >= all_of_at_least.max(1);
+    let words = if is_all {
+        all_in_words(all_of_at_least)
+    } else if is_over(limit, count, of) {
+        limit.to_string()
+    } else {
         return None;
     };
-    let count = deletions.deleted.saturating_sub(deletions.counted_elsewhere);
-    let in_question = deletions.stored.saturating_sub(deletions.counted_elsewhere);
-    let held = |rule, limit, of| HeldReason {
+    Some(HeldReason {
         kind,
-        rule,
-        limit,
+        rule: HoldRule::Recent,
+        limit: format!("{words} in 24 hours"),
         count,
         of,
-    };
-    if count == in_question && in_question >= all_of_at_least.max(1) {
-        return Some(held(
-            HoldRule::All,
-            format!("all of at least {all_of_at_least}"),
-            in_question,
-        ));
-    }
-    let is_over_share = u128::from(count) * 100 > u128::from(deletions.stored) * u128::from(percent);
-    (is_over_share && count >= at_least).then(|| {
-        held(
-            HoldRule::Share,
-            format!("{percent} % and at least {at_least}"),
-            deletions.stored,
-        )
     })
+}
+
+/// RUNS 4.4: users whose place another one takes.
+fn moved(plan: &PlannedDeletions, limit: DeleteLimit) -> Option<HeldReason> {
+    let all_of_at_least = all_of_at_least(limit)?;
+    let stored = plan.users.stored;
+    let limit = if plan.moved >= stored && stored >= all_of_at_least.max(1) {
+        all_in_words(all_of_at_least)
+    } else if is_over(limit, plan.moved, stored) {
+        limit.to_string()
+    } else {
+        return None;
+    };
+    Some(HeldReason {
+        kind: Entity::User,
+        rule: HoldRule::Moved,
+        limit,
+        count: plan.moved,
+        of: stored,
+    })
+}
+
+/// From how many rows on "all of them" counts; none, where nothing is held.
+fn all_of_at_least(limit: DeleteLimit) -> Option<u64> {
+    match limit {
+        DeleteLimit::Share { all_of_at_least, .. } | DeleteLimit::Count { all_of_at_least, .. } => {
+            Some(all_of_at_least)
+        }
+        DeleteLimit::Off => None,
+    }
+}
+
+fn all_in_words(all_of_at_least: u64) -> String {
+    format!("all of at least {all_of_at_least}")
+}
+
+fn is_over(limit: DeleteLimit, count: u64, of: u64) -> bool {
+    match limit {
+        DeleteLimit::Share {
+            percent, at_least, ..
+        } => count >= at_least.max(1) && u128::from(count) * 100 > u128::from(of) * u128::from(percent),
+        DeleteLimit::Count { max, .. } => count > max,
+        DeleteLimit::Off => false,
+    }
 }
 
 #[cfg(test)]
@@ -119,8 +164,8 @@ mod tests {
         PlannedDeletions {
             users: Deletions {
                 deleted,
-                counted_elsewhere: 0,
                 stored,
+                ..Deletions::default()
             },
             ..PlannedDeletions::default()
         }
@@ -132,6 +177,7 @@ mod tests {
                 deleted,
                 counted_elsewhere,
                 stored,
+                ..Deletions::default()
             },
             ..PlannedDeletions::default()
         }
@@ -187,10 +233,11 @@ mod tests {
             users: users(1, 1000).users,
             groups: Deletions {
                 deleted: 3,
-                counted_elsewhere: 0,
                 stored: 3,
+                ..Deletions::default()
             },
             memberships: memberships(400, 0, 1000).memberships,
+            moved: 0,
         };
         let kinds: Vec<_> = check(&plan, &DeleteLimits::default())
             .into_iter()
@@ -238,11 +285,12 @@ mod tests {
     proptest! {
         #[test]
         fn runs_4_1_nothing_is_held_that_deletes_nothing(stored in any::<[u64; 3]>()) {
-            let kind = |stored| Deletions { deleted: 0, counted_elsewhere: 0, stored };
+            let kind = |stored| Deletions { stored, ..Deletions::default() };
             let plan = PlannedDeletions {
                 users: kind(stored[0]),
                 groups: kind(stored[1]),
                 memberships: kind(stored[2]),
+                moved: 0,
             };
             prop_assert_eq!(check(&plan, &DeleteLimits::default()), []);
         }

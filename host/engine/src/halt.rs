@@ -33,7 +33,7 @@ pub(crate) const PLUGIN_HINT: &str =
 pub(crate) fn store_failure(stage: &str, error: &StoreError) -> Failure {
     match error {
         StoreError::UnknownDirectory { .. } => removed(),
-        StoreError::RunEnded { .. } => ended(stage),
+        StoreError::RunEnded { .. } | StoreError::LeaseLost { .. } => ended(stage),
         StoreError::Stale { .. } => Failure::new(
             ErrorKind::Cancelled,
             stage,

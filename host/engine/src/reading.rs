@@ -41,10 +41,13 @@ impl<'a> Reading<'a> {
         staging.seal();
         let mut facts = RunFacts {
             requests: end.usage.requests,
-            notes: Vec::new(),
+            cpu: end.usage.cpu,
+            peak_memory_bytes: end.usage.peak_memory_bytes,
+            ..RunFacts::default()
         };
         match self.believe(end.result, &staging).await {
             Ok(summary) => {
+                facts.waited = summary.waited;
                 facts.notes = summary.notes;
                 Ok(Read {
                     begun,

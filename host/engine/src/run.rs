@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, EventSink, Mode, Provider, RunEvent, RunId, RunReport, TenantName, Trigger,
+    Clock, DeleteLimits, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport, TenantName,
+    Trigger,
 };
 use idsync_store::{Directory, NewRun, RunEnd, RunRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
-use crate::guard::DeleteLimits;
 use crate::halt::Halt;
 use crate::lock::DirectoryLock;
 use crate::mode::{self, ModeGrounds};
@@ -81,12 +81,18 @@ pub struct Sync {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     locks: PathBuf,
+    owner: OwnerId,
 }
 
 impl Sync {
     /// A sync over a store; `locks` is the folder of the lock files, made where it is missing.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, locks: PathBuf) -> Self {
-        Self { store, clock, locks }
+        Self {
+            store,
+            clock,
+            locks,
+            owner: OwnerId::generate(),
+        }
     }
 
     /// Runs once. Whatever becomes of the run is in the report, and in the store before this returns.
@@ -111,6 +117,8 @@ impl Sync {
         let Some(verified) = directory.verified.clone() else {
             return Err(EngineError::NotVerified { name: directory.name });
         };
+        // Whoever had a lease is dead: it would hold the lock.
+        let dead = self.store.lease(&order.tenant, &order.directory).await?;
         let mode = self.choose_mode(&order, &directory);
         let basis = self
             .store
@@ -124,6 +132,8 @@ impl Sync {
                     dry_run: order.dry_run,
                     started_at: self.clock.now(),
                     plugin_version: order.plugin_version.clone(),
+                    owner: self.owner.clone(),
+                    takes_over: dead.map(|lease| lease.fence),
                 },
             )
             .await?;
@@ -164,13 +174,16 @@ impl Sync {
 
     async fn end_as_failed(&self, order: &RunOrder, halt: Halt) -> Result<RunRecord, EngineError> {
         let Halt { failure, facts } = halt;
-        let ended = self
-            .store
-            .end_run(&order.tenant, &order.run, RunEnd::Failed(failure.clone()), facts)
-            .await;
+        let end = RunEnd::Failed {
+            failure: failure.clone(),
+            keeps_staging: false,
+        };
+        let ended = self.store.end_run(&order.tenant, &order.run, end, facts).await;
         let record = match ended {
             // The removal or the disabling of the directory has ended the run already, and said why.
-            Err(StoreError::RunEnded { .. }) => self.store.run(&order.tenant, &order.run).await,
+            Err(StoreError::RunEnded { .. } | StoreError::LeaseLost { .. }) => {
+                self.store.run(&order.tenant, &order.run).await
+            }
             other => other,
         };
         let told = record.as_ref().ok().and_then(|record| record.error.as_ref());

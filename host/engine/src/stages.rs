@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use idsync_model::{ErrorKind, Failure, Held, Mode, RunEvent};
 use idsync_store::{
-    Plan, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, StagingRows, Store, StoreError, Verified,
+    Plan, PlanSummary, ReadWith, RunBasis, RunEnd, RunFacts, RunRecord, StagingRows, Store, StoreError,
+    Verified,
 };
 
 use crate::guard::{self, Deletions, PlannedDeletions};
@@ -26,9 +27,16 @@ pub(crate) struct Begun<'a> {
 impl Begun<'_> {
     /// Makes the staging.
     pub(crate) async fn open_staging(&self) -> Result<Reading<'_>, Halt> {
+        let with = ReadWith {
+            mode: self.mode,
+            fingerprint: self.verified.fingerprint.clone(),
+            // Nothing goes on from it yet.
+            plugin_digest: String::new(),
+            contract: String::new(),
+        };
         let rows = self
             .store
-            .create_staging(&self.order.tenant, &self.order.run)
+            .create_staging(&self.order.tenant, &self.order.run, with)
             .await
             .map_err(|error| Halt::early(store_failure("staging", &error)))?;
         Ok(Reading { begun: self, rows })
@@ -202,6 +210,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
         deleted,
         counted_elsewhere,
         stored,
+        ..Deletions::default()
     };
     let planned = PlannedDeletions {
         users: deletions(summary.users.deleted, 0, summary.stored.users),
@@ -211,6 +220,7 @@ fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
             summary.memberships_deleted_with_user,
             summary.stored.memberships,
         ),
+        moved: 0,
     };
     let reasons = guard::check(&planned, &order.deletions);
     (!reasons.is_empty()).then_some(Held { reasons })

@@ -27,6 +27,15 @@ impl UnixMillis {
     }
 }
 
+impl From<SystemTime> for UnixMillis {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            Err(before) => Self(i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms)),
+        }
+    }
+}
+
 /// RFC 3339 in UTC, to the second.
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,13 +85,7 @@ impl Clock for SystemClock {
         reason = "this is the clock that everything else is given"
     )]
     fn now(&self) -> UnixMillis {
-        let now = SystemTime::now();
-        match now.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            Err(before) => {
-                UnixMillis(i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms))
-            }
-        }
+        SystemTime::now().into()
     }
 
     fn monotonic(&self) -> Duration {

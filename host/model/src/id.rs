@@ -82,6 +82,10 @@ prefixed_id!(
     /// Names one run for ever.
     RunId, "run_"
 );
+prefixed_id!(
+    /// Names a process that runs directories, for as long as it lives.
+    OwnerId, "own_"
+);
 
 /// The name of a tenant: 1 to 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

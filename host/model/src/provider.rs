@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Check, Description, EventSink, Failure, Mode, Normalized, RunId, SettingProblem, Settings, Staging,
-    Verification,
+    UnixMillis, Verification,
 };
 
 /// What every call that may take long is given.
@@ -60,6 +60,15 @@ pub struct Wake {
     pub reason: String,
 }
 
+/// The provider's clock, as one of its answers told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProviderTime {
+    /// What the answer's `Date` header said (RFC 9110, section 6.6.1): whole seconds.
+    pub provider: UnixMillis,
+    /// The host's time when the answer came.
+    pub host: UnixMillis,
+}
+
 /// What a call has used, whatever its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -71,6 +80,8 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// The plugin's wish for the next run.
     pub wake: Option<Wake>,
+    /// The provider's clock, by the last answer that told it.
+    pub provider_time: Option<ProviderTime>,
 }
 
 /// How a sync ended.

@@ -79,8 +79,14 @@ pub struct EntityCounts {
 pub enum HoldRule {
     /// It deletes more than the share, and at least the least number, of a kind.
     Share,
+    /// It deletes more rows of a kind than the number that was set.
+    Count,
     /// It deletes all of a kind.
     All,
+    /// With what was deleted in the last 24 hours it breaks the limit; by itself it does not.
+    Recent,
+    /// More users than the limit lose an e-mail that an id without it before now has.
+    Moved,
 }
 
 /// One reason for which a plan is held.
@@ -90,7 +96,7 @@ pub struct HeldReason {
     pub kind: Entity,
     /// The rule.
     pub rule: HoldRule,
-    /// The limit in words, such as `20 % and at least 10`.
+    /// The limit in words, such as `20 % and at least 10`, or `all of at least 2`.
     pub limit: String,
     /// How many rows would go.
     pub count: u64,
@@ -135,8 +141,16 @@ pub struct RunReport {
     pub memberships: EntityCounts,
     /// Requests that the plugin sent.
     pub requests: u64,
-    /// From the lock to the end.
+    /// From the lease to the end.
     pub duration_ms: u64,
+    /// For how long requests were held back because of the provider's limits.
+    pub waited_ms: u64,
+    /// The most memory that the plugin had.
+    pub peak_memory_bytes: u64,
+    /// The run whose staging it went on from.
+    pub resumed_from: Option<RunId>,
+    /// Of a run that went on from another one, when its oldest row was read: RFC 3339.
+    pub oldest_read_at: Option<String>,
     /// Why the guard stopped its plan. Of a dry run, why it would: the outcome is `succeeded` all the same.
     pub held: Option<Held>,
     /// Why it failed or was cancelled.

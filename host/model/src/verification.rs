@@ -38,6 +38,8 @@ pub struct Verification {
     pub checks: Vec<Check>,
     /// What identifies the org behind the settings. Shown to no one.
     pub org_id: Option<String>,
+    /// The ids of the parts of the org that the settings sync (Okta: apps). Empty: all of it.
+    pub scope: Vec<String>,
 }
 
 impl Verification {
@@ -63,6 +65,7 @@ mod tests {
         Verification {
             checks: outcomes.iter().map(check).collect(),
             org_id: None,
+            scope: Vec::new(),
         }
     }
 

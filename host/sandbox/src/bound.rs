@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use idsync_capability::egress::{Egress, EgressCtx, EgressGrant, EgressLimits};
+use idsync_capability::egress::{EgressClient, EgressCtx, EgressGrant, EgressLimits};
 use idsync_capability::keys::{DirectorySealer, KeyPair, KeysCtx};
 use idsync_capability::log::{LogBook, LogOrigin};
 use idsync_capability::staging::StagingCtx;
@@ -23,7 +23,7 @@ use crate::call::{Call, Ended, Guest, InFlight, cancelled_before};
 use crate::convert;
 use crate::limits::Limits;
 use crate::plugin::Plugin;
-use crate::sandbox::Sandbox;
+use crate::sandbox::Floor;
 
 /// How long `describe` and `normalize` may take: they have nothing to wait for.
 const QUICK: Duration = Duration::from_secs(10);
@@ -41,10 +41,12 @@ pub struct Grants {
     pub limits: Option<Limits>,
 }
 
-/// A plugin with what one directory grants it.
+/// A plugin with what one directory grants it, and with connections that no other directory uses. They last as long as
+/// it does.
 pub struct BoundPlugin {
     plugin: Arc<Plugin>,
     grants: Grants,
+    client: EgressClient,
 }
 
 /// What a call has that `describe` and `normalize` go without.
@@ -56,13 +58,18 @@ struct Reach<'a> {
 
 impl BoundPlugin {
     pub(crate) fn new(plugin: Arc<Plugin>, mut grants: Grants) -> Self {
-        grants.limits = grants.limits.map(|limits| limits.within(&plugin.sandbox.pool));
-        Self { plugin, grants }
+        grants.limits = grants.limits.map(|limits| limits.within(&plugin.floor.pool));
+        let client = plugin.floor.egress.client();
+        Self {
+            plugin,
+            grants,
+            client,
+        }
     }
 
     /// Calls `describe` of a component that is not yet known to be a plugin.
     pub(crate) async fn describe_unbound(
-        sandbox: &Sandbox,
+        floor: &Floor,
         pre: &ProviderPre<Guest>,
         path: &Path,
     ) -> Result<Description, Failure> {
@@ -72,9 +79,10 @@ impl BoundPlugin {
         };
         let context = quick_context();
         let asked = Asked {
-            sandbox,
+            floor,
             pre,
-            limits: &sandbox.limits,
+            client: &floor.egress.client(),
+            limits: &floor.limits,
             kind: CallKind::Describe,
             origin,
             context: &context,
@@ -96,10 +104,10 @@ impl BoundPlugin {
         staging: Option<Arc<dyn Staging>>,
         function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send,
     ) -> Ended<T> {
-        let sandbox = &self.plugin.sandbox;
-        let limits = self.grants.limits.as_ref().unwrap_or(&sandbox.limits);
+        let floor = &self.plugin.floor;
+        let limits = self.grants.limits.as_ref().unwrap_or(&floor.limits);
         let reach = if kind.reaches_out() {
-            match sandbox.egress.grant(self.plugin.description(), settings) {
+            match floor.egress.grant(self.plugin.description(), settings) {
                 Ok(egress) => Some(Reach {
                     grants: &self.grants,
                     egress,
@@ -116,8 +124,9 @@ impl BoundPlugin {
             run: context.run.clone(),
         };
         let asked = Asked {
-            sandbox,
+            floor,
             pre: &self.plugin.pre,
+            client: &self.client,
             limits,
             kind,
             origin,
@@ -130,8 +139,9 @@ impl BoundPlugin {
 
 /// A call that waits for its turn.
 struct Asked<'a> {
-    sandbox: &'a Sandbox,
+    floor: &'a Floor,
     pre: &'a ProviderPre<Guest>,
+    client: &'a EgressClient,
     limits: &'a Limits,
     kind: CallKind,
     origin: LogOrigin,
@@ -146,8 +156,9 @@ impl Asked<'_> {
         function: impl for<'a> FnOnce(&'a Exports, &'a mut Store<Guest>) -> InFlight<'a, T> + Send,
     ) -> Ended<T> {
         let Self {
-            sandbox,
+            floor,
             pre,
+            client,
             limits,
             kind,
             origin,
@@ -157,9 +168,9 @@ impl Asked<'_> {
         let _slot = tokio::select! {
             biased;
             () = context.cancel.cancelled() => return not_begun(cancelled_before(kind)),
-            slot = sandbox.engine.slot() => slot,
+            slot = floor.engine.slot() => slot,
         };
-        let clock = Arc::clone(&sandbox.clock);
+        let clock = Arc::clone(&floor.clock);
         let time_limit = context.time_limit.min(limits.wall_time);
         let book = LogBook::new(
             origin,
@@ -171,11 +182,11 @@ impl Asked<'_> {
         let told = Arc::clone(&book);
         let call = Call {
             kind,
-            engine: &sandbox.engine,
+            engine: &floor.engine,
             plugin: pre,
             limits,
             clock: Arc::clone(&clock),
-            granted: granted(kind, limits, &clock, &book, &sandbox.egress, timer, reach),
+            granted: granted(kind, limits, &clock, &book, client, timer, reach),
             book,
             time_limit,
             cancel: context.cancel.clone(),
@@ -191,7 +202,7 @@ fn granted(
     limits: &Limits,
     clock: &Arc<dyn idsync_model::Clock>,
     book: &Arc<LogBook>,
-    client: &Egress,
+    client: &EgressClient,
     timer: TimerCtx,
     reach: Option<Reach<'_>>,
 ) -> Granted {
@@ -220,7 +231,7 @@ fn granted(
         ),
     };
     let keys = keys.with_signature_limit(limits.requests.saturating_mul(2));
-    let egress = EgressCtx::new(kind, client, grant, egress_limits(limits));
+    let egress = EgressCtx::new(kind, client, grant, egress_limits(limits), Arc::clone(clock));
     Granted::new(
         Arc::clone(book),
         egress,

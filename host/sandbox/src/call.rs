@@ -101,6 +101,7 @@ impl Call<'_> {
             cpu: cpu.total(),
             peak_memory_bytes: guest.memory.peak_bytes(),
             wake: guest.granted.timer.wake().cloned(),
+            provider_time: guest.granted.egress.provider_time(),
         };
         // The store goes first: what the plugin was in the middle of saying reaches the book when its streams end.
         drop(store);

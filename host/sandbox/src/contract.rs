@@ -41,12 +41,16 @@ const IMPORTS: &[&str] = &[
     "wasi:random/random@0.2.0",
 ];
 
-/// Refuses a component that imports anything else, or does not export the contract. Returns its imports by name.
-pub(crate) fn check(
-    engine: &Engine,
-    component: &Component,
-    path: &Path,
-) -> Result<Vec<String>, SandboxError> {
+/// What a component asks for and gives.
+pub(crate) struct Offer {
+    /// Its imports, by name.
+    pub(crate) imports: Vec<String>,
+    /// The contract that it exports: package and version.
+    pub(crate) contract: String,
+}
+
+/// Refuses a component that imports anything else, or does not export the contract.
+pub(crate) fn check(engine: &Engine, component: &Component, path: &Path) -> Result<Offer, SandboxError> {
     let component_type = component.component_type();
     let imports: Vec<String> = component_type
         .imports(engine)
@@ -64,8 +68,11 @@ pub(crate) fn check(
         });
     }
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
-    if exports.iter().any(|name| serves(EXPORT, name)) {
-        return Ok(imports);
+    if let Some(export) = exports.iter().find(|name| serves(EXPORT, name)) {
+        return Ok(Offer {
+            imports,
+            contract: package(export),
+        });
     }
     let (found, hint) = what_instead(&exports);
     Err(SandboxError::OtherWorld {
@@ -90,6 +97,15 @@ fn what_instead(exports: &[&str]) -> (String, &'static str) {
         ),
         None if exports.is_empty() => ("it exports nothing".to_owned(), build_it),
         None => (format!("it exports {}", exports.join(", ")), build_it),
+    }
+}
+
+/// The package of an interface, with the version: `a:b@1.0.0` of `a:b/c@1.0.0`.
+fn package(interface: &str) -> String {
+    let (package, rest) = interface.split_once('/').unwrap_or((interface, ""));
+    match rest.split_once('@') {
+        Some((_, version)) => format!("{package}@{version}"),
+        None => package.to_owned(),
     }
 }
 

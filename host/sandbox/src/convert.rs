@@ -12,8 +12,10 @@ use idsync_model::{
 const WORD_CHARS: usize = 200;
 /// Characters of a sentence or two.
 const TEXT_CHARS: usize = 2_000;
-/// Characters of an organisation's id.
+/// Characters of the id of an organisation, or of a part of one.
 const ORG_ID_CHARS: usize = 255;
+/// Parts of an organisation.
+const SCOPE_ITEMS: usize = 10_000;
 /// Remarks, checks and problems of one answer.
 const LIST_ITEMS: usize = 1_000;
 
@@ -142,6 +144,12 @@ pub(crate) fn verification(said: wit::Verification) -> Verification {
     Verification {
         checks: checks(said.checks),
         org_id: said.org_id.map(|id| cleaned(&id, ORG_ID_CHARS)),
+        scope: said
+            .scope
+            .iter()
+            .take(SCOPE_ITEMS)
+            .map(|part| cleaned(part, ORG_ID_CHARS))
+            .collect(),
     }
 }
 
@@ -181,17 +189,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_of_an_organisation_is_bounded_and_harmless() {
+    fn the_ids_of_an_organisation_and_its_parts_are_bounded_and_harmless() {
         let org_id = |said: &str| {
-            verification(wit::Verification {
+            let verified = verification(wit::Verification {
                 checks: Vec::new(),
                 org_id: Some(said.to_owned()),
-            })
-            .org_id
-            .expect("one was said")
+                scope: vec![said.to_owned(); SCOPE_ITEMS + 1],
+            });
+            let org_id = verified.org_id.expect("one was said");
+            assert_eq!(verified.scope, vec![org_id.clone(); SCOPE_ITEMS]);
+            org_id
         };
         assert_eq!(org_id("00o1abcd"), "00o1abcd");
-        assert_eq!(org_id(&"x".repeat(1 << 20)).chars().count(), ORG_ID_CHARS);
+        assert_eq!(org_id(&"x".repeat(1 << 10)).chars().count(), ORG_ID_CHARS);
         assert_eq!(org_id("00o\u{1b}[2J"), "00o\u{fffd}[2J");
     }
 }

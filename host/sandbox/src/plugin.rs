@@ -5,24 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use idsync_capability::ProviderPre;
-use idsync_model::Description;
+use idsync_capability::egress::HostPort;
+use idsync_model::{Description, Failure, Settings};
 use serde::Serialize;
 
 use crate::bound::{BoundPlugin, Grants};
 use crate::call::Guest;
+use crate::contract::Offer;
 use crate::describe;
 use crate::digest::Digest;
 use crate::error::SandboxError;
-use crate::sandbox::{Sandbox, off_the_executor};
+use crate::sandbox::{Floor, off_the_executor};
 
 /// A plugin that was checked and has said what it is.
 pub struct Plugin {
-    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) floor: Arc<Floor>,
     pub(crate) pre: ProviderPre<Guest>,
     path: PathBuf,
     digest: Digest,
     size_bytes: u64,
     imports: Vec<String>,
+    contract: String,
     description: Description,
 }
 
@@ -52,14 +55,14 @@ impl fmt::Debug for Plugin {
 impl Plugin {
     /// Asks a component what it is, and refuses it when the answer can't be relied on.
     pub(crate) async fn ask(
-        sandbox: Arc<Sandbox>,
+        floor: Arc<Floor>,
         path: &Path,
         pre: ProviderPre<Guest>,
         digest: Digest,
         size_bytes: u64,
-        imports: Vec<String>,
+        offer: Offer,
     ) -> Result<Self, SandboxError> {
-        let description = BoundPlugin::describe_unbound(&sandbox, &pre, path)
+        let description = BoundPlugin::describe_unbound(&floor, &pre, path)
             .await
             .map_err(|source| SandboxError::Describe {
                 path: path.to_owned(),
@@ -77,12 +80,13 @@ impl Plugin {
             });
         }
         Ok(Self {
-            sandbox,
+            floor,
             pre,
             path: path.to_owned(),
             digest,
             size_bytes,
-            imports,
+            imports: offer.imports,
+            contract: offer.contract,
             description,
         })
     }
@@ -90,6 +94,19 @@ impl Plugin {
     /// What it says of itself, checked.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The contract that it was built against, as the name of the package and its version: `idsync:plugin@0.1.0`.
+    pub fn contract(&self) -> &str {
+        &self.contract
+    }
+
+    /// The hosts that a directory with these settings reaches, each as `HOST:PORT`, in order. An error says what is
+    /// wrong with the setting, or with the description, that names a host.
+    pub fn hosts(&self, settings: &Settings) -> Result<Vec<String>, Failure> {
+        let grant = self.floor.egress.grant(&self.description, settings);
+        let grant = grant.map_err(|error| error.to_failure())?;
+        Ok(grant.hosts().map(HostPort::with_port).collect())
     }
 
     /// SHA-256 of its file.

@@ -34,10 +34,19 @@ pub struct Setup {
     pub cache_folder: PathBuf,
     /// The key that they are tagged with.
     pub cache_key: MacKey,
-    /// The client that all requests of plugins leave through.
+    /// What the connections of all directories share.
     pub egress: Egress,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What plugins stand on: all that a call needs beside its plugin.
+pub(crate) struct Floor {
+    pub(crate) engine: PluginEngine,
+    pub(crate) limits: Limits,
+    pub(crate) pool: Pool,
+    pub(crate) egress: Egress,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// A plugin that is loaded, or will be. Its lock is held while it is, so that it is compiled once however many ask for
@@ -46,11 +55,7 @@ type LoadedOnce = tokio::sync::Mutex<Weak<Plugin>>;
 
 /// One engine, and the plugins that are loaded into it.
 pub struct Sandbox {
-    pub(crate) engine: PluginEngine,
-    pub(crate) limits: Limits,
-    pub(crate) pool: Pool,
-    pub(crate) egress: Egress,
-    pub(crate) clock: Arc<dyn Clock>,
+    floor: Arc<Floor>,
     linker: Linker<Guest>,
     compiling: Compiling,
     cache: Arc<Cache>,
@@ -76,11 +81,13 @@ impl Sandbox {
             }
         })?;
         Ok(Arc::new(Self {
-            engine,
-            limits: setup.limits.within(&setup.pool),
-            pool: setup.pool,
-            egress: setup.egress,
-            clock: setup.clock,
+            floor: Arc::new(Floor {
+                engine,
+                limits: setup.limits.within(&setup.pool),
+                pool: setup.pool,
+                egress: setup.egress,
+                clock: setup.clock,
+            }),
             linker,
             compiling: setup.compiling,
             cache: Arc::new(cache),
@@ -105,7 +112,7 @@ impl Sandbox {
             return Ok(plugin);
         }
         let component = self.component(path, &bytes, &digest).await?;
-        let imports = contract::check(self.engine.wasmtime(), &component, path)?;
+        let offer = contract::check(self.floor.engine.wasmtime(), &component, path)?;
         let pre = self
             .linker
             .instantiate_pre(&component)
@@ -114,7 +121,15 @@ impl Sandbox {
                 path: path.to_owned(),
                 reason: format!("{error:#}"),
             })?;
-        let plugin = Plugin::ask(Arc::clone(self), path, pre, digest, bytes.len() as u64, imports).await?;
+        let plugin = Plugin::ask(
+            Arc::clone(&self.floor),
+            path,
+            pre,
+            digest,
+            bytes.len() as u64,
+            offer,
+        )
+        .await?;
         let plugin = Arc::new(plugin);
         *loaded = Arc::downgrade(&plugin);
         Ok(plugin)
@@ -144,7 +159,7 @@ impl Sandbox {
         let component = self
             .deserialize(&code)
             .map_err(|error| not_loadable(path, error))?;
-        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.floor.engine.digest(), *digest);
         let kept = off_the_executor(move || cache.write(&digest, settings, &code)).await;
         if let Err(error) = kept {
             tracing::warn!(component = %digest, "a compiled plugin could not be kept, and is compiled again next time: {error}");
@@ -153,7 +168,7 @@ impl Sandbox {
     }
 
     async fn cached(&self, digest: &Digest) -> Option<TrustedCode> {
-        let (cache, settings, digest) = (Arc::clone(&self.cache), self.engine.digest(), *digest);
+        let (cache, settings, digest) = (Arc::clone(&self.cache), self.floor.engine.digest(), *digest);
         match off_the_executor(move || cache.read(&digest, settings)).await {
             Ok(Found::Code(code)) => Some(code),
             Ok(Found::Nothing) => None,
@@ -176,7 +191,7 @@ impl Sandbox {
         )]
         // SAFETY: by the construction of `TrustedCode`, the bytes are unchanged output of `precompile_component`.
         unsafe {
-            Component::deserialize(self.engine.wasmtime(), code.bytes())
+            Component::deserialize(self.floor.engine.wasmtime(), code.bytes())
         }
     }
 }

@@ -6,7 +6,7 @@ use idsync_model::{
     DirectoryId, DirectoryState, DisabledReason, KeyAlgorithm, Settings, StoredCounts, TenantName, UnixMillis,
 };
 
-use crate::RunRecord;
+use crate::{Failing, Lease, RunRecord, Times};
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,9 +131,15 @@ pub struct Directory {
     pub last_full_plugin_version: Option<String>,
     /// Whether the next run must be full whatever its time (RUNS: changes of settings, key or plugin; held plans).
     pub full_run_due: bool,
-    /// Raised by every apply, purge, removal and disabling, and by a verification of other settings or of another
-    /// org. A plan of an older generation is never applied.
+    /// Raised by every apply, purge and removal, and by a verification of other settings or of another org. A plan of
+    /// an older generation is never applied.
     pub generation: u64,
+    /// What decides when it runs next.
+    pub times: Times,
+    /// How its runs fail now.
+    pub failing: Option<Failing>,
+    /// Who runs it now.
+    pub lease: Option<Lease>,
     /// What readers see of it.
     pub counts: StoredCounts,
     /// When it was added.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use idsync_model::{ExternalId, RunId, TenantName};
 
+use crate::Lease;
+
 /// What went wrong. One variant for each thing that a caller does differently.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -56,6 +58,18 @@ pub enum StoreError {
     /// The run has ended already, so that nothing can be written for it.
     #[error("{run} has ended already and can write nothing more; sync again")]
     RunEnded {
+        /// The run.
+        run: RunId,
+    },
+    /// Another run has the directory.
+    #[error("the directory is being synced already, by {}; wait until that run has ended", lease.run)]
+    Leased {
+        /// Who runs it.
+        lease: Lease,
+    },
+    /// The run lost the directory to a later lease, so that nothing can be written for it.
+    #[error("{run} lost its directory to another run and can write nothing more; sync again")]
+    LeaseLost {
         /// The run.
         run: RunId,
     },

@@ -22,14 +22,15 @@
 //! # }
 //! ```
 //!
-//! A run goes its way through it as [`Store::begin_run`], [`Store::create_staging`], the puts of [`StagingRows`],
-//! [`Store::make_plan`], and then one of [`Store::apply`], [`Store::hold`] and [`Store::end_run`].
+//! A run goes its way through it as [`Store::begin_run`], [`Store::create_staging`] or [`Store::resume_staging`], the
+//! puts of [`StagingRows`], [`Store::make_plan`], and then one of [`Store::apply`], [`Store::hold`] and [`Store::end_run`].
 
 mod directory;
 mod error;
 mod export;
 mod plan;
 mod run;
+mod schedule;
 mod sqlite;
 mod store;
 
@@ -37,6 +38,9 @@ pub use directory::{Directory, NewDirectory, NewKey, Sealed, SealedSecret, Signi
 pub use error::StoreError;
 pub use export::{ExportRow, ExportSink, GroupRow, MembershipRow, UserRow};
 pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow};
-pub use run::{Applied, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts};
+pub use run::{
+    Applied, Lease, NewRun, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts,
+};
+pub use schedule::{Aftermath, Failing, KindRow, NotBefore, Scheduled, Times};
 pub use sqlite::SqliteStore;
 pub use store::{DirectoryVault, GroupRead, ListState, StagedCounts, StagingRows, Store};

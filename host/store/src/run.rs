@@ -1,9 +1,13 @@
 //! Runs as the store keeps them.
 
+use std::time::Duration;
+
 use idsync_model::{
-    DirectoryId, EntityCounts, Failure, Held, Mode, Outcome, RunId, RunReport, StoredCounts, Trigger,
-    UnixMillis,
+    DirectoryId, EntityCounts, Failure, Held, Mode, Outcome, OwnerId, RunId, RunReport, StoredCounts,
+    Trigger, UnixMillis,
 };
+
+use crate::Aftermath;
 
 /// What a run begins with.
 #[derive(Debug, Clone)]
@@ -18,10 +22,27 @@ pub struct NewRun {
     pub mode: Mode,
     /// Whether it stops after the plan.
     pub dry_run: bool,
-    /// When it got the directory's lock.
+    /// When it begins.
     pub started_at: UnixMillis,
     /// The version of the plugin that reads.
     pub plugin_version: String,
+    /// The process that runs it.
+    pub owner: OwnerId,
+    /// The lease that the caller saw to be lost, by its fencing number. It is taken over.
+    pub takes_over: Option<u64>,
+}
+
+/// Who runs a directory (RUNS §6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// The process that runs it.
+    pub owner: OwnerId,
+    /// Its fencing number: each lease of a directory has a higher one than those before.
+    pub fence: u64,
+    /// Counts up while its owner lives.
+    pub beat: u64,
 }
 
 /// What a run is measured against: the state of the directory at its begin.
@@ -40,6 +61,16 @@ pub struct RunFacts {
     pub requests: u64,
     /// The plugin's remarks.
     pub notes: Vec<String>,
+    /// For how long requests were held back because of the provider's limits.
+    pub waited: Duration,
+    /// Time on the processor inside the plugin.
+    pub cpu: Duration,
+    /// The most memory that the plugin had.
+    pub peak_memory_bytes: u64,
+    /// The latest time that the provider told, by its own clock.
+    pub provider_time: Option<UnixMillis>,
+    /// What the run's end does to its directory. A dry run does nothing to it, whatever stands here.
+    pub after: Aftermath,
 }
 
 /// An end without an apply and without a held plan.
@@ -53,7 +84,43 @@ pub enum RunEnd {
         held: Option<Held>,
     },
     /// It failed, or was cancelled when that is the failure's kind.
-    Failed(Failure),
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether a later run may go on from what it read: its staging stays, back at its last checkpoint, when it
+        /// has one and was not planned from.
+        keeps_staging: bool,
+    },
+}
+
+/// What a staging was read with. A run goes on only from one that was read with the same as its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadWith {
+    /// How much is read.
+    pub mode: Mode,
+    /// The fingerprint of the verified settings and the key.
+    pub fingerprint: String,
+    /// The digest of the plugin's component.
+    pub plugin_digest: String,
+    /// The contract that it speaks: the package's name and version.
+    pub contract: String,
+}
+
+/// What a run that ended early left to go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumable {
+    /// The run that read it.
+    pub run: RunId,
+    /// What it was read with.
+    pub with: ReadWith,
+    /// The directory's generation when the reading began.
+    pub generation: u64,
+    /// When the reading began, which may be several runs ago.
+    pub read_began_at: UnixMillis,
+    /// When its last checkpoint was taken.
+    pub checkpoint_at: UnixMillis,
+    /// Whether the machine runs since then. What a restart left may lack pages.
+    pub is_same_boot: bool,
 }
 
 /// How many records were skipped or mended, each id counted once.
@@ -100,6 +167,16 @@ pub struct RunRecord {
     pub requests: u64,
     /// The plugin's remarks.
     pub notes: Vec<String>,
+    /// For how long requests were held back because of the provider's limits.
+    pub waited: Duration,
+    /// Time on the processor inside the plugin.
+    pub cpu: Duration,
+    /// The most memory that the plugin had.
+    pub peak_memory_bytes: u64,
+    /// The run whose staging it went on from.
+    pub resumed_from: Option<RunId>,
+    /// When the reading began that it went on with. `None` when it began itself.
+    pub read_began_at: Option<UnixMillis>,
     /// Why the guard stopped it; of a dry run, why it would.
     pub held: Option<Held>,
     /// Why it failed or was cancelled.
@@ -121,12 +198,20 @@ impl RunRecord {
             groups: self.groups,
             memberships: self.memberships,
             requests: self.requests,
-            duration_ms: u64::try_from(ended_at.since(self.started_at).as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(ended_at.since(self.started_at)),
+            waited_ms: milliseconds(self.waited),
+            peak_memory_bytes: self.peak_memory_bytes,
+            resumed_from: self.resumed_from.clone(),
+            oldest_read_at: self.read_began_at.map(|at| at.to_string()),
             held: self.held.clone(),
             error: self.error.clone(),
             notes: self.notes.clone(),
         })
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What an apply left.

@@ -1,6 +1,7 @@
 //! The traits that everything else sees of the store, and the narrow view of it that one directory's plugin gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -9,8 +10,9 @@ use idsync_model::{
 };
 
 use crate::{
-    Applied, Directory, ExportSink, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd, RunFacts,
-    RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StoreError, Tenant, Verified,
+    Applied, Directory, ExportSink, Lease, NewDirectory, NewRun, Plan, PlannedRow, ReadWith, Resumable,
+    RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey, SkipCounts,
+    StoreError, Tenant, Verified,
 };
 
 /// The identity store.
@@ -51,8 +53,9 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         verified: Verified,
     ) -> Result<Directory, StoreError>;
-    /// Sets the state. Disabling ends a run in progress as cancelled and raises the generation, so that the run can
-    /// write nothing more, even if the directory is enabled again before it notices.
+    /// Sets the state. Disabling ends a run in progress as cancelled and raises the fencing number, so that the run can
+    /// write nothing more, even if the directory is enabled again before it notices. Enabling makes a run due at once,
+    /// and forgets how runs failed before.
     async fn set_state(
         &self,
         tenant: &TenantName,
@@ -89,27 +92,72 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         name: &str,
     ) -> Result<Option<Sealed>, StoreError>;
-    /// Keeps a value of `plain_bytes` before sealing, or erases the name. Errs with `VaultFull` when names and plain
-    /// sizes of all values would exceed `limit_bytes`.
+    /// Keeps a value of `plain_bytes` before sealing, or erases the name; on behalf of a run, only while that one may
+    /// write. Errs with `VaultFull` when names and plain sizes of all values would exceed `limit_bytes`, and with
+    /// `RunEnded` or `LeaseLost`.
     async fn remember(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        run: Option<&RunId>,
         name: &str,
         value: Option<Sealed>,
         plain_bytes: u64,
         limit_bytes: u64,
     ) -> Result<(), StoreError>;
 
-    /// Begins a run. The caller holds the directory's lock, so runs of the directory that have no end are the remains
-    /// of dead processes: they are ended as failed, and their staging is dropped.
+    /// Begins a run, which takes the directory's lease. Errs with `Leased` while there is one that is not the one to
+    /// take over. Runs of the directory that have no end are ended as failed; what they staged stays for now.
     async fn begin_run(&self, tenant: &TenantName, new: NewRun) -> Result<RunBasis, StoreError>;
-    /// An empty staging for a run that has begun.
+    /// An empty staging for a run that has begun. Every other one of the directory is dropped. Errs with `RunEnded`
+    /// or `LeaseLost`.
     async fn create_staging(
         &self,
         tenant: &TenantName,
         run: &RunId,
+        with: ReadWith,
     ) -> Result<Arc<dyn StagingRows>, StoreError>;
+    /// The newest staging of the directory that a run left with a checkpoint, be it that the run ended early or that
+    /// its process died.
+    async fn resumable(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<Resumable>, StoreError>;
+    /// Takes over the staging of `from` as it was at its last checkpoint, with the plugin's own state then. Every
+    /// other one of the directory is dropped. `None` when it can't be gone on from, and then it is dropped too: it has
+    /// no checkpoint, was planned from, is of another generation of the directory or of before a restart of the
+    /// machine, or whoever wrote it still holds it. Errs with `RunEnded` or `LeaseLost`.
+    async fn resume_staging(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        from: &RunId,
+    ) -> Result<Option<(Arc<dyn StagingRows>, Vec<u8>)>, StoreError>;
+
+    /// Who runs a directory now.
+    async fn lease(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<Option<Lease>, StoreError>;
+    /// All leases of all tenants.
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
+    /// Shows that the owner of a run's lease lives. Errs with `RunEnded` or `LeaseLost` when the lease is another's.
+    async fn beat(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError>;
+    /// Whether a person asked that the run end. Errs with `RunEnded` or `LeaseLost`.
+    async fn cancel_asked(&self, tenant: &TenantName, run: &RunId) -> Result<bool, StoreError>;
+    /// Asks whoever runs it to end the run. Errs with `RunEnded`.
+    async fn ask_cancel(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError>;
+
+    /// Sets the schedule: a run this long after the begin of the last one.
+    async fn set_schedule(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        every: Duration,
+    ) -> Result<Directory, StoreError>;
+    /// Makes a run due at once.
+    async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError>;
+    /// The active directories of all tenants, by tenant and name.
+    async fn schedules(&self) -> Result<Vec<Scheduled>, StoreError>;
+
     /// What is stored of groups, in the order of `groups`; `None` for those that readers don't see.
     async fn group_reads(
         &self,
@@ -140,7 +188,7 @@ pub trait Store: Send + Sync {
     /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
     /// Errs with `Stale` when the directory has moved on since the plan was made; the run can plan again then.
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
-    /// Ends a run that applies nothing, and drops its staging.
+    /// Ends a run that applies nothing, and drops its staging unless it is to be kept.
     async fn end_run(
         &self,
         tenant: &TenantName,
@@ -237,7 +285,7 @@ pub trait StagingRows: Send + Sync {
     async fn drop_group(&self, group: ExternalId) -> Result<(), StoreError>;
     /// Records that a row was skipped or mended.
     async fn skip(&self, kind: Entity, external_id: String, reason: String) -> Result<(), StoreError>;
-    /// Commits all that was put, with the plugin's own state.
+    /// Commits all that was put, with the plugin's own state. Errs with `RunEnded` or `LeaseLost`.
     async fn checkpoint(&self, state: Vec<u8>) -> Result<(), StoreError>;
     /// Waits until all that was put is written, and tells what went wrong since.
     async fn flush(&self) -> Result<(), StoreError>;
@@ -257,6 +305,7 @@ pub struct DirectoryVault {
     store: Arc<dyn Store>,
     tenant: TenantName,
     directory: DirectoryId,
+    run: Option<RunId>,
 }
 
 impl DirectoryVault {
@@ -266,6 +315,16 @@ impl DirectoryVault {
             store,
             tenant,
             directory,
+            run: None,
+        }
+    }
+
+    /// The same view for one run: it keeps nothing any more once the run can't write.
+    #[must_use]
+    pub fn for_run(self, run: RunId) -> Self {
+        Self {
+            run: Some(run),
+            ..self
         }
     }
 
@@ -302,6 +361,7 @@ impl DirectoryVault {
             .remember(
                 &self.tenant,
                 &self.directory,
+                self.run.as_ref(),
                 name,
                 value,
                 plain_bytes,

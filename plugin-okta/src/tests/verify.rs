@@ -64,6 +64,7 @@ fn a_right_setup_passes_every_check_and_tells_the_org_and_the_counts() {
     let verification = verified(|org| org.page = 500);
     assert_eq!(with_outcome(&verification, Outcome::Passed).len(), ALL.len());
     assert_eq!(verification.org_id.as_deref(), Some(ORG));
+    assert_eq!(verification.scope, [APP]);
     let count = verification.checks.last().unwrap();
     assert_eq!(count.detail, "A sync would bring 5 users and 3 groups.");
 }
@@ -218,6 +219,22 @@ fn a_resource_set_that_lacks_something_is_named_as_such() {
 }
 
 #[test]
+fn runs_7_3_the_apps_that_would_be_synced_are_told_inactive_ones_too() {
+    let two_apps = |org: &mut Org| {
+        org.apps.insert("0oaapp2".to_owned(), "INACTIVE".to_owned());
+    };
+    assert_eq!(verified(two_apps).scope, [APP, "0oaapp2"]);
+    let mut org = Org::new(5, 3);
+    two_apps(&mut org);
+    let named = Settings::read([
+        ("okta_domain", "acme.okta.com"),
+        ("client_id", "0oaclient"),
+        ("app_id", APP),
+    ]);
+    assert_eq!(verified_on(&FakeHost::new(org), named).scope, [APP]);
+}
+
+#[test]
 fn an_inactive_app_and_one_that_is_not_there_are_told_apart() {
     let check = failed(|org| {
         org.apps.insert(APP.to_owned(), "INACTIVE".to_owned());
@@ -263,6 +280,11 @@ fn a_domain_without_an_org_fails_its_own_check_only() {
         let check = failed(|org| org.fault("okta-organization", 99, reply));
         assert_eq!(check.id, "domain");
     }
+    assert!(
+        verified(|org| org.fault("okta-organization", 99, || Reply::error(404, "E0000007")))
+            .scope
+            .is_empty()
+    );
     let missing = Settings::read([("okta_domain", "acme.okta.com")]);
     let verification = verified_on(&FakeHost::new(Org::new(1, 1)), missing);
     assert!(verification.checks[0].detail.contains("client_id"));

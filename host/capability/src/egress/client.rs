@@ -1,4 +1,4 @@
-//! The client that all calls share: one pool of connections over checked addresses.
+//! Clients: a pool of connections over checked addresses for each directory, and what all of them share.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use super::grant::{EgressGrant, GrantError, PrivateEgress};
 /// For name, connection and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept.
-const IDLE_LIMIT: Duration = Duration::from_mins(1);
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
 /// Between two signs of life asked for on an HTTP/2 connection with requests on it, and for each answer.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// HTTP/2 windows (RFC 9113, section 5.2): a page of a listing fits into one without waiting for the guest.
@@ -31,16 +31,22 @@ const FRAME_BYTES: u32 = 64 * 1024;
 /// Above the limit on headers, so that what is over that limit is seen and told apart.
 const HEADER_BUFFER_BYTES: u32 = 256 * 1024;
 
-pub(super) type HttpsClient = Client<Connector, WasiBody>;
-
-/// The client that all calls share.
+/// What all clients share: the roots that are trusted, the resolver, the hosts that the operator allows.
 #[derive(Clone)]
 pub struct Egress {
-    client: HttpsClient,
+    connector: Connector,
     allowed: PrivateEgress,
 }
 
-/// Why the client could not be made.
+/// The connections of one directory. Its clones use the same ones, which are closed when the last clone is gone and no
+/// answer is being read any more.
+///
+/// Bodies that are left unread use up the window of their HTTP/2 connection (RFC 9113, section 5.2), and everything
+/// else on it waits: hence a plugin shares none with another directory, whatever host both of them name.
+#[derive(Clone)]
+pub struct EgressClient(pub(super) Client<Connector, WasiBody>);
+
+/// Why nothing could be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
     /// A file of certificates could not be read.
@@ -70,16 +76,12 @@ impl EgressError {
 }
 
 impl Egress {
-    /// A client that trusts the roots of the web and those in the PEM files `ca_certs`, and reaches inner addresses
-    /// and other ports where `allowed` says so.
+    /// Clients that trust the roots of the web and those in the PEM files `ca_certs`, and reach inner addresses and
+    /// other ports where `allowed` says so.
     pub fn new(ca_certs: &[PathBuf], allowed: PrivateEgress) -> Result<Self, EgressError> {
         Self::with_resolver(ca_certs, allowed, Arc::new(SystemResolver))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one client, and its connector checks the address"
-    )]
     pub(super) fn with_resolver(
         ca_certs: &[PathBuf],
         allowed: PrivateEgress,
@@ -91,29 +93,38 @@ impl Egress {
             .https_only()
             .enable_all_versions()
             .wrap_connector(dialer);
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .http1_max_buf_size(HEADER_BUFFER_BYTES as usize)
-            .http1_max_headers(256)
-            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_frame_size(FRAME_BYTES)
-            .http2_max_header_list_size(HEADER_BUFFER_BYTES)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_INTERVAL)
-            .build(Connector::new(https, CONNECT_LIMIT));
-        Ok(Self { client, allowed })
+        Ok(Self {
+            connector: Connector::new(https, CONNECT_LIMIT),
+            allowed,
+        })
+    }
+
+    /// A client without connections, for one directory.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "clients are made here alone, and their connector checks the address"
+    )]
+    pub fn client(&self) -> EgressClient {
+        EgressClient(
+            Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_LIMIT)
+                .http1_max_buf_size(HEADER_BUFFER_BYTES as usize)
+                .http1_max_headers(256)
+                .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .http2_max_frame_size(FRAME_BYTES)
+                .http2_max_header_list_size(HEADER_BUFFER_BYTES)
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .http2_keep_alive_timeout(PING_INTERVAL)
+                .build(self.connector.clone()),
+        )
     }
 
     /// The hosts that a call may reach.
     pub fn grant(&self, description: &Description, settings: &Settings) -> Result<EgressGrant, GrantError> {
         EgressGrant::new(description, settings, &self.allowed)
-    }
-
-    pub(super) fn client(&self) -> &HttpsClient {
-        &self.client
     }
 }
 

@@ -60,6 +60,11 @@ impl HostPort {
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// `HOST:PORT`, with the port whatever it is.
+    pub fn with_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
 impl FromStr for HostPort {

@@ -1,4 +1,5 @@
-//! Egress: requests of plugins, by HTTPS, to the hosts that their description names, over one shared client.
+//! Egress: requests of plugins, by HTTPS, to the hosts that their description names, over connections that no other
+//! directory uses.
 
 mod address;
 mod body;
@@ -6,6 +7,7 @@ mod client;
 mod connect;
 mod failure;
 mod grant;
+mod provider_clock;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idsync_model::{Clock, ProviderTime};
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime::{StoreContextMut, error::Context as _};
 use wasmtime_wasi_http::p2::bindings::LinkOptions;
@@ -21,10 +24,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, IoError, Me
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{RequestOptions, WasiHttp, WasiHttpCtx, WasiHttpCtxView};
 
-pub use client::{Egress, EgressError};
+pub use client::{Egress, EgressClient, EgressError};
 pub use grant::{EgressGrant, GrantError, HostPort, NotAHost, PrivateEgress};
 
 use self::body::InFlight;
+use self::provider_clock::ProviderClock;
 use self::send::{Sender, size_of_headers};
 use crate::text::cleaned;
 use crate::{CallKind, CapabilityError};
@@ -61,16 +65,23 @@ pub struct EgressCtx {
 }
 
 impl EgressCtx {
-    /// A call that may reach the hosts of `grant`.
-    pub fn new(call: CallKind, egress: &Egress, grant: EgressGrant, limits: EgressLimits) -> Self {
+    /// A call that may reach the hosts of `grant`, over the connections of `client`.
+    pub fn new(
+        call: CallKind,
+        client: &EgressClient,
+        grant: EgressGrant,
+        limits: EgressLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             call,
             grant,
             http: WasiHttpCtx::new(),
             sender: Sender {
-                client: egress.client().clone(),
+                client: client.clone(),
                 limits,
                 in_flight: Arc::default(),
+                provider_clock: ProviderClock::new(clock),
                 next: None,
             },
             requests: 0,
@@ -80,6 +91,11 @@ impl EgressCtx {
     /// How many requests were sent.
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// The provider's clock, by the last answer that told it.
+    pub fn provider_time(&self) -> Option<ProviderTime> {
+        self.sender.provider_clock.latest()
     }
 
     /// Looks at a request before it is sent, and counts it.

@@ -21,9 +21,10 @@ use wasmtime_wasi_http::{
 
 use super::EgressLimits;
 use super::body::{AnswerBody, InFlight};
-use super::client::HttpsClient;
+use super::client::EgressClient;
 use super::failure::{Phase, code_for};
 use super::grant::HostPort;
+use super::provider_clock::ProviderClock;
 
 /// `idsync/VERSION`, where the plugin names no client.
 const AGENT: &str = concat!("idsync/", env!("CARGO_PKG_VERSION"));
@@ -42,9 +43,10 @@ static NOT_A_PLUGINS: [HeaderName; 8] = [
 
 /// How `wasmtime-wasi-http` sends the requests of one call.
 pub(super) struct Sender {
-    pub(super) client: HttpsClient,
+    pub(super) client: EgressClient,
     pub(super) limits: EgressLimits,
     pub(super) in_flight: Arc<AtomicU64>,
+    pub(super) provider_clock: ProviderClock,
     /// What the next request is counted as. It is set right before it is sent.
     pub(super) next: Option<InFlight>,
 }
@@ -73,10 +75,12 @@ impl WasiHttpHooks for Sender {
     ) -> Box<dyn Future<Output = HttpResult<(Response<WasiBody>, Sent)>> + Send> {
         let client = self.client.clone();
         let limits = self.limits.clone();
+        let provider_clock = self.provider_clock.clone();
         let in_flight = self.next.take();
         Box::new(async move {
             let in_flight = in_flight.ok_or(Error::HttpRequestDenied)?;
             let answer = send(&client, request, &limits, options.unwrap_or_default(), in_flight).await?;
+            provider_clock.see(answer.headers());
             let sent: Sent = Box::new(async { Ok(()) });
             Ok((answer, sent))
         })
@@ -84,7 +88,7 @@ impl WasiHttpHooks for Sender {
 }
 
 async fn send(
-    client: &HttpsClient,
+    client: &EgressClient,
     mut request: Request<WasiBody>,
     limits: &EgressLimits,
     options: RequestOptions,
@@ -99,7 +103,7 @@ async fn send(
         .or_insert(HeaderValue::from_static(AGENT));
 
     let mut connection = capture_connection(&mut request);
-    let mut answer = pin!(client.request(request));
+    let mut answer = pin!(client.0.request(request));
     let connected = async {
         let _ = connection.wait_for_connection_metadata().await;
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use idsync_engine::lock::{DirectoryLock, LockError};
 use idsync_engine::{EngineError, RunOrder};
-use idsync_model::{ErrorKind, Failure, Mode, Outcome, RunEvent, RunId, Trigger};
-use idsync_store::NewRun;
+use idsync_model::{ErrorKind, Failure, Mode, Outcome, OwnerId, RunEvent, RunId, Trigger};
+use idsync_store::{NewRun, ReadWith};
 use tokio::sync::Notify;
 
 use crate::org::Org;
@@ -226,9 +226,21 @@ async fn the_next_run_ends_one_whose_process_died() {
         dry_run: false,
         started_at: world.clock.time(),
         plugin_version: "1.0.0".to_owned(),
+        owner: OwnerId::generate(),
+        takes_over: None,
     };
     world.store.begin_run(&world.tenant, begun).await.unwrap();
-    world.store.create_staging(&world.tenant, &dead).await.unwrap();
+    let with = ReadWith {
+        mode: Mode::Incremental,
+        fingerprint: "settings-1".to_owned(),
+        plugin_digest: String::new(),
+        contract: String::new(),
+    };
+    world
+        .store
+        .create_staging(&world.tenant, &dead, with)
+        .await
+        .unwrap();
     drop(lock);
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
     let dead = world.store.run(&world.tenant, &dead).await.unwrap();

@@ -201,7 +201,7 @@ async fn limits_that_are_off_let_everything_go() {
     let world = World::synced(Org::of(20)).await;
     world.provider.change(|org| without(org, 20));
     let mut order: RunOrder = world.order();
-    order.deletions.users = idsync_engine::guard::DeleteLimit::Off;
+    order.deletions.users = idsync_model::DeleteLimit::Off;
     assert_eq!(world.run(order).await.outcome, Outcome::Succeeded);
     world.assert_equals_org().await;
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -315,6 +314,7 @@ impl Provider for OrgProvider {
                 hint: String::new(),
             }],
             org_id: self.org_id.lock().unwrap().clone(),
+            scope: Vec::new(),
         })
     }
 
@@ -332,9 +332,7 @@ impl Provider for OrgProvider {
         SyncEnd {
             usage: Usage {
                 requests: 7,
-                cpu: Duration::ZERO,
-                peak_memory_bytes: 0,
-                wake: None,
+                ..Usage::default()
             },
             result: done.map(|()| SyncSummary {
                 requests: 7,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use idsync_engine::RunOrder;
-use idsync_engine::guard::{DeleteLimit, DeleteLimits};
-use idsync_model::{ErrorKind, Failure, Outcome, RunReport};
+use idsync_model::{DeleteLimit, DeleteLimits, ErrorKind, Failure, Outcome, RunReport};
 use proptest::prelude::*;
 
 use crate::org::{Org, OrgGroup, OrgUser};

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use idsync_engine::guard::DeleteLimits;
 use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, VerifyOrder, verify};
 use idsync_model::{
-    CallContext, DirectoryId, EventSink, Outcome, RunEvent, RunId, RunReport, Settings, TenantName, Trigger,
-    Verification,
+    CallContext, DeleteLimits, DirectoryId, EventSink, Outcome, RunEvent, RunId, RunReport, Settings,
+    TenantName, Trigger, Verification,
 };
 use idsync_store::{Directory, ExportRow, NewDirectory, SqliteStore, Store};
 use tempfile::TempDir;

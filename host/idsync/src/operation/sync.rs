@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use idsync_engine::guard::DeleteLimits;
 use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync};
-use idsync_model::{CancellationToken, EventSink, RunId, RunReport, Trigger};
+use idsync_model::{CancellationToken, DeleteLimits, EventSink, RunId, RunReport, Trigger};
 
 use crate::app::App;
 use crate::error::CommandError;

@@ -208,7 +208,7 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             memberships = :memberships,
             first_applied_at = coalesce(first_applied_at, :now),
             held_since = NULL,
-            last_full_at = iif(:is_full, :started_at, last_full_at),
+            last_full_at = iif(:is_full, :read_began_at, last_full_at),
             last_full_plugin_version = iif(
                 :is_full,
                 (SELECT r.plugin_version FROM run AS r WHERE r.run_key = :run_key),
@@ -231,7 +231,7 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             ),
             ":now": block.now.0,
             ":is_full": block.scope.mode == "full",
-            ":started_at": block.scope.started_at,
+            ":read_began_at": block.scope.read_began_at,
             ":run_key": block.scope.run_key,
             ":full_mark": block.scope.full_mark,
         },

@@ -7,7 +7,7 @@ use idsync_model::{
 use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, named_params};
 
 use super::word::{from_json, from_word, json, unreadable, unsigned, word};
-use super::{runs, scope, vault};
+use super::{leases, runs, schedules, scope, vault};
 use crate::{Directory, NewDirectory, SealedSecret, StoreError, Verified};
 
 pub(super) fn add(
@@ -51,16 +51,33 @@ pub(super) fn add(
     Ok(directory)
 }
 
+/// The statement that shows directories, with what follows the joins: which of them, and in which order.
+macro_rules! select_directories {
+    ($which:literal) => {
+        concat!(
+            "
+            SELECT
+                d.directory_key, d.id, d.provider, d.name, d.state, d.disabled_reason, d.settings,
+                d.verified_settings, d.verified_fingerprint, d.verified_plugin_version, d.verified_org, d.verified_at,
+                d.held_since, d.last_full_at, d.last_full_plugin_version,
+                d.full_mark > d.full_mark_done AS full_run_due, d.generation, d.users, d.groups, d.memberships,
+                d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing,
+                d.created_at,
+                r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
+            FROM directory AS d
+            LEFT JOIN lease AS l ON l.directory_key = d.directory_key
+            LEFT JOIN run AS r ON r.run_key = l.run_key
+            ",
+            $which
+        )
+    };
+}
+
 pub(super) fn list(connection: &Connection, tenant: &TenantName) -> Result<Vec<Directory>, StoreError> {
-    const LIST: &str = "
-        SELECT
-            id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
-            verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
-            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key,
-            last_full_plugin_version
-        FROM directory
-        WHERE tenant_id = :tenant_id AND removed_at IS NULL
-        ORDER BY name";
+    const LIST: &str = select_directories!(
+        "WHERE d.tenant_id = :tenant_id AND d.removed_at IS NULL
+        ORDER BY d.name"
+    );
     let tenant_id = scope::tenant_id(connection, tenant)?;
     let mut statement = connection.prepare_cached(LIST)?;
     let mut rows = statement.query(named_params! { ":tenant_id": tenant_id })?;
@@ -76,16 +93,11 @@ pub(super) fn find(
     tenant: &TenantName,
     id_or_name: &str,
 ) -> Result<Directory, StoreError> {
-    const FIND: &str = "
-        SELECT
-            id, provider, name, state, disabled_reason, settings, verified_settings, verified_fingerprint,
-            verified_plugin_version, verified_org, verified_at, held_since, last_full_at,
-            full_mark > full_mark_done, generation, users, groups, memberships, created_at, directory_key,
-            last_full_plugin_version
-        FROM directory
-        WHERE tenant_id = :tenant_id AND removed_at IS NULL AND (id = :id_or_name OR name = :id_or_name)
-        ORDER BY id = :id_or_name DESC
-        LIMIT 1";
+    const FIND: &str = select_directories!(
+        "WHERE d.tenant_id = :tenant_id AND d.removed_at IS NULL AND (d.id = :id_or_name OR d.name = :id_or_name)
+        ORDER BY d.id = :id_or_name DESC
+        LIMIT 1"
+    );
     let tenant_id = scope::tenant_id(connection, tenant)?;
     let mut statement = connection.prepare_cached(FIND)?;
     let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":id_or_name": id_or_name })?;
@@ -98,55 +110,59 @@ pub(super) fn find(
 }
 
 fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Result<Directory, StoreError> {
-    let directory_key: i64 = row.get(19)?;
+    let directory_key: i64 = row.get("directory_key")?;
+    let text = |column| row.get::<_, Option<String>>(column);
+    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
     let verified = match (
-        row.get::<_, Option<String>>(6)?,
-        row.get::<_, Option<String>>(7)?,
-        row.get::<_, Option<String>>(8)?,
-        row.get::<_, Option<i64>>(10)?,
+        text("verified_settings")?,
+        text("verified_fingerprint")?,
+        text("verified_plugin_version")?,
+        moment("verified_at")?,
     ) {
         (Some(settings), Some(fingerprint), Some(plugin_version), Some(at)) => Some(Verified {
             settings: from_json("verified settings", &settings)?,
             fingerprint,
             plugin_version,
-            org_id: row.get(9)?,
-            at: UnixMillis(at),
+            org_id: text("verified_org")?,
+            at,
         }),
         _ => None,
     };
     Ok(Directory {
         id: row
-            .get::<_, String>(0)?
+            .get::<_, String>("id")?
             .parse()
             .map_err(|e| unreadable("a directory's id", e))?,
         tenant: tenant.clone(),
-        provider: row.get(1)?,
-        name: row.get(2)?,
-        state: from_word("a directory's state", row.get(3)?)?,
-        disabled_reason: row
-            .get::<_, Option<String>>(4)?
+        provider: row.get("provider")?,
+        name: row.get("name")?,
+        state: from_word("a directory's state", row.get("state")?)?,
+        disabled_reason: text("disabled_reason")?
             .map(|text| from_json("why a directory is disabled", &text))
             .transpose()?,
-        settings: from_json("settings", &row.get::<_, String>(5)?)?,
+        settings: from_json("settings", &row.get::<_, String>("settings")?)?,
         secret_names: vault::secret_names(connection, directory_key)?,
         verified,
         last_run: runs::newest(connection, directory_key)?,
-        held_since: row.get::<_, Option<i64>>(11)?.map(UnixMillis),
-        last_full_at: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
-        last_full_plugin_version: row.get(20)?,
-        full_run_due: row.get(13)?,
-        generation: unsigned(row.get(14)?),
+        held_since: moment("held_since")?,
+        last_full_at: moment("last_full_at")?,
+        last_full_plugin_version: text("last_full_plugin_version")?,
+        full_run_due: row.get("full_run_due")?,
+        generation: unsigned(row.get("generation")?),
+        times: schedules::times(row)?,
+        failing: schedules::failing(row)?,
+        lease: leases::from_row(row)?,
         counts: StoredCounts {
-            users: unsigned(row.get(15)?),
-            groups: unsigned(row.get(16)?),
-            memberships: unsigned(row.get(17)?),
+            users: unsigned(row.get("users")?),
+            groups: unsigned(row.get("groups")?),
+            memberships: unsigned(row.get("memberships")?),
         },
-        created_at: UnixMillis(row.get(18)?),
+        created_at: UnixMillis(row.get("created_at")?),
     })
 }
 
 /// Changes one directory in one transaction, and reads it again.
-fn change(
+pub(super) fn change(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
@@ -247,7 +263,7 @@ pub(super) fn set_state(
 ) -> Result<(Directory, Vec<RunId>), StoreError> {
     const SET: &str = "
         UPDATE directory
-        SET state = :state, disabled_reason = :reason, generation = generation + :raise
+        SET state = :state, disabled_reason = :reason
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let mut ended = Vec::new();
     let directory = change(connection, tenant, directory, |transaction, scope| {
@@ -258,11 +274,15 @@ pub(super) fn set_state(
                 ":directory_key": scope.directory_key,
                 ":state": word(state),
                 ":reason": reason.map(json),
-                ":raise": i64::from(state == DirectoryState::Disabled),
             },
         )?;
-        if state == DirectoryState::Disabled {
-            ended = runs::end_unended(transaction, scope, now, &disabling())?;
+        match state {
+            DirectoryState::Disabled => {
+                leases::fence_off(transaction, scope)?;
+                ended = runs::end_unended(transaction, scope, now, &disabling())?;
+            }
+            DirectoryState::Active => schedules::at_enabling(transaction, scope)?,
+            DirectoryState::Draft => {}
         }
         Ok(())
     })?;

@@ -52,7 +52,24 @@ impl DataDir {
         self.root.join("staging").join(format!("{run}.db"))
     }
 
-    /// The same once it is held.
+    /// The runs that have a file of what they read.
+    pub(super) fn staged_runs(&self) -> Result<Vec<RunId>, StoreError> {
+        let path = self.root.join("staging");
+        let failed = |source| StoreError::File {
+            action: "listing",
+            path: path.clone(),
+            source,
+        };
+        let mut runs = Vec::new();
+        for entry in fs::read_dir(&path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let run = name.to_str().and_then(|name| name.strip_suffix(".db"));
+            runs.extend(run.and_then(|run| run.parse().ok()));
+        }
+        Ok(runs)
+    }
+
+    /// What a run read once its plan is held.
     pub(super) fn held(&self, run: &RunId) -> PathBuf {
         self.root.join("held").join(format!("{run}.db"))
     }
@@ -137,4 +154,14 @@ pub(super) fn remove_database(path: &Path) {
             }
         }
     }
+}
+
+/// Gives a database file, which nobody has open and which has no journal, another name.
+pub(super) fn move_database(from: &Path, to: &Path) -> Result<(), StoreError> {
+    remove_database(to);
+    fs::rename(from, to).map_err(|source| StoreError::File {
+        action: "taking over",
+        path: from.to_owned(),
+        source,
+    })
 }

@@ -9,10 +9,13 @@ mod directories;
 mod export;
 mod files;
 mod hold;
+mod leases;
 mod planner;
 mod port;
 mod removal;
+mod resuming;
 mod runs;
+mod schedules;
 mod scope;
 mod staging;
 mod tenants;
@@ -49,6 +52,8 @@ struct Shared {
     readers: Mutex<Vec<Connection>>,
     /// The stagings of runs that have not ended.
     stagings: Mutex<HashMap<RunId, Arc<StagingFile>>>,
+    /// This boot of the machine, where it is known.
+    boot: Option<String>,
 }
 
 /// A lock that a panic left is taken as it is: a transaction that was open is rolled back by then.
@@ -71,6 +76,14 @@ impl SqliteStore {
     /// Opens the store of a data directory, which is made (mode 0700) where there is none. A store of an older version
     /// is brought up to this one after a copy of it was made.
     pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
+        Self::open_in(data_dir, clock, resuming::boot_id())
+    }
+
+    fn open_in(
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        boot: Option<String>,
+    ) -> Result<Arc<dyn Store>, StoreError> {
         let files = DataDir::open(data_dir)?;
         let writer = connection::open_writer(&files, &*clock)?;
         Ok(Arc::new(Self {
@@ -80,6 +93,7 @@ impl SqliteStore {
                 writer: Mutex::new(writer),
                 readers: Mutex::new(Vec::new()),
                 stagings: Mutex::new(HashMap::new()),
+                boot,
             }),
         }))
     }
@@ -121,14 +135,24 @@ impl SqliteStore {
         blocking(move || work(&shared)).await
     }
 
-    /// Closes the staging of a run that ends, and reads what it skipped.
-    async fn close_staging(&self, run: &RunId) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
+    /// Closes the staging of a run that ends, and reads what it skipped. One that is to be kept goes back to its last
+    /// checkpoint.
+    async fn close_staging(&self, run: &RunId, keeps: bool) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
         let staging = lock(&self.shared.stagings).remove(run);
-        if let Some(staging) = staging
-            && let Err(error) = staging.finish().await
-        {
-            tracing::debug!(%run, %error, "the staging of a run that ends had failed");
-            return Ok((SkipCounts::default(), Vec::new()));
+        if let Some(staging) = staging {
+            let closed = if keeps {
+                staging.leave().await
+            } else {
+                staging.finish().await.map(|()| None)
+            };
+            match closed {
+                Ok(Some(skipped)) => return Ok(skipped),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%run, %error, "the staging of a run that ends had failed");
+                    return Ok((SkipCounts::default(), Vec::new()));
+                }
+            }
         }
         let run = run.clone();
         self.beside(move |shared| {
@@ -145,10 +169,16 @@ impl SqliteStore {
 
 impl Shared {
     fn drop_files(&self, runs: &[RunId]) {
+        self.drop_stagings(runs);
+        for run in runs {
+            remove_database(&self.files.held(run));
+        }
+    }
+
+    fn drop_stagings(&self, runs: &[RunId]) {
         for run in runs {
             lock(&self.stagings).remove(run);
             remove_database(&self.files.staging(run));
-            remove_database(&self.files.held(run));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The trait `Store`, passed on to where each thing is done, on threads that may block.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -8,14 +9,15 @@ use idsync_model::{
     TenantName,
 };
 
-use super::files::remove_database;
-use super::staging::StagingFile;
 use super::{SqliteStore, lock};
-use super::{apply, connection, directories, export, hold, planner, removal, runs, scope, tenants, vault};
+use super::{
+    apply, connection, directories, export, hold, leases, planner, removal, resuming, runs, schedules, scope,
+    tenants, vault,
+};
 use crate::{
-    Applied, Directory, ExportSink, GroupRead, NewDirectory, NewRun, Plan, PlannedRow, RunBasis, RunEnd,
-    RunFacts, RunRecord, Sealed, SealedSecret, SigningKey, SkipCounts, StagingRows, Store, StoreError,
-    Tenant, Verified,
+    Applied, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewRun, Plan, PlannedRow, ReadWith,
+    Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey,
+    SkipCounts, StagingRows, Store, StoreError, Tenant, Verified,
 };
 
 #[async_trait]
@@ -106,6 +108,7 @@ impl Store for SqliteStore {
         self.write(move |store, shared| {
             let (applied, ended) = removal::remove(store, &tenant, &directory, &run, shared.clock.now())?;
             shared.drop_files(&ended);
+            resuming::drop_stagings(store, shared, directory.as_str(), None)?;
             Ok(applied)
         })
         .await
@@ -147,17 +150,20 @@ impl Store for SqliteStore {
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
+        run: Option<&RunId>,
         name: &str,
         value: Option<Sealed>,
         plain_bytes: u64,
         limit_bytes: u64,
     ) -> Result<(), StoreError> {
-        let (tenant, directory, name) = (tenant.clone(), directory.clone(), name.to_owned());
+        let (tenant, directory, run, name) =
+            (tenant.clone(), directory.clone(), run.cloned(), name.to_owned());
         self.write(move |store, _| {
             vault::remember(
                 store,
                 &tenant,
                 &directory,
+                run.as_ref(),
                 &name,
                 value.as_ref(),
                 plain_bytes,
@@ -171,7 +177,11 @@ impl Store for SqliteStore {
         let tenant = tenant.clone();
         self.write(move |store, shared| {
             let (basis, interrupted) = runs::begin(store, &tenant, &new)?;
-            shared.drop_files(&interrupted);
+            // Their files stay, for this run to go on from.
+            let mut stagings = lock(&shared.stagings);
+            for run in &interrupted {
+                stagings.remove(run);
+            }
             Ok(basis)
         })
         .await
@@ -181,21 +191,102 @@ impl Store for SqliteStore {
         &self,
         tenant: &TenantName,
         run: &RunId,
+        with: ReadWith,
     ) -> Result<Arc<dyn StagingRows>, StoreError> {
         let (tenant, run) = (tenant.clone(), run.clone());
         self.write(move |store, shared| {
-            scope::run(store, &tenant, &run)?;
-            let path = shared.files.staging(&run);
-            remove_database(&path);
-            let staging = Arc::new(StagingFile::create(
-                &path,
-                run.clone(),
-                Arc::clone(&shared.clock),
-            )?);
-            lock(&shared.stagings).insert(run, Arc::clone(&staging));
+            let staging = resuming::create(store, shared, &tenant, &run, with)?;
             Ok(staging as Arc<dyn StagingRows>)
         })
         .await
+    }
+
+    async fn resumable(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<Resumable>, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.beside(move |shared| {
+            let store = connection::open_reader(&shared.files.database())?;
+            resuming::resumable(&store, &shared.files, shared.boot.as_deref(), &tenant, &directory)
+        })
+        .await
+    }
+
+    async fn resume_staging(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        from: &RunId,
+    ) -> Result<Option<(Arc<dyn StagingRows>, Vec<u8>)>, StoreError> {
+        let (tenant, run, from) = (tenant.clone(), run.clone(), from.clone());
+        let left = from.clone();
+        self.beside(move |shared| {
+            resuming::roll_back(&shared.files, &left);
+            Ok(())
+        })
+        .await?;
+        self.write(move |store, shared| {
+            let resumed = resuming::resume(store, shared, &tenant, &run, &from)?;
+            Ok(resumed.map(|(staging, state)| (staging as Arc<dyn StagingRows>, state)))
+        })
+        .await
+    }
+
+    async fn lease(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<Option<Lease>, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.read(move |store| leases::find(store, &tenant, &directory))
+            .await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        self.read(|store| leases::all(store)).await
+    }
+
+    async fn beat(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.write(move |store, _| leases::beat(store, &tenant, &run))
+            .await
+    }
+
+    async fn cancel_asked(&self, tenant: &TenantName, run: &RunId) -> Result<bool, StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.read(move |store| leases::cancel_asked(store, &tenant, &run))
+            .await
+    }
+
+    async fn ask_cancel(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.write(move |store, shared| leases::ask_cancel(store, &tenant, &run, shared.clock.now()))
+            .await
+    }
+
+    async fn set_schedule(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        every: Duration,
+    ) -> Result<Directory, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, _| {
+            directories::change(store, &tenant, &directory, |transaction, scope| {
+                schedules::set_every(transaction, scope, every)
+            })
+        })
+        .await
+    }
+
+    async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, _| {
+            directories::change(store, &tenant, &directory, schedules::set_due).map(drop)
+        })
+        .await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Scheduled>, StoreError> {
+        self.read(|store| schedules::all(store)).await
     }
 
     async fn group_reads(
@@ -327,7 +418,14 @@ impl Store for SqliteStore {
         let (of_tenant, asked) = (tenant.clone(), run.clone());
         self.read(move |store| scope::run(store, &of_tenant, &asked))
             .await?;
-        let skipped = match self.close_staging(run).await {
+        let keeps = matches!(
+            end,
+            RunEnd::Failed {
+                keeps_staging: true,
+                ..
+            }
+        );
+        let skipped = match self.close_staging(run, keeps).await {
             Ok(skipped) => skipped,
             Err(error) => {
                 // The run's end must be told even when its own file is lost.
@@ -339,7 +437,9 @@ impl Store for SqliteStore {
         self.write(move |store, shared| {
             let now = shared.clock.now();
             let record = runs::end_without_apply(store, &tenant, &run, &end, &facts, &skipped, now)?;
-            shared.drop_files(&[run]);
+            if !keeps || !resuming::is_left(store, &shared.files, &run)? {
+                shared.drop_files(&[run]);
+            }
             Ok(record)
         })
         .await

@@ -7,10 +7,10 @@ use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::apply::{Block, last_seq};
 use super::connection::empty_journal;
-use super::runs::{self, Ending, RunCounts};
+use super::runs::{self, Ending, RunCounts, RunRow};
 use super::word::unsigned;
-use super::{scope, vault};
-use crate::{Applied, NewRun, RunFacts, StoreError};
+use super::{leases, scope, vault};
+use crate::{Applied, RunFacts, StoreError};
 
 /// What readers are told, in the order of RUNS §3.3.
 const CHANGES: [&str; 3] = [
@@ -49,17 +49,17 @@ pub(super) fn remove(
         "the directory was removed before the run ended",
         "",
     );
+    leases::fence_off(&transaction, found)?;
     let mut ended = runs::end_unended(&transaction, found, now, &removed)?;
-    let new = NewRun {
-        run: run.clone(),
-        directory: directory.clone(),
+    let row = RunRow {
+        run,
         trigger: Trigger::Removal,
         mode: Mode::Full,
         dry_run: false,
         started_at: now,
-        plugin_version: String::new(),
+        plugin_version: "",
     };
-    runs::insert(&transaction, found, &new)?;
+    runs::insert(&transaction, found, &row)?;
     let scope = scope::run(&transaction, tenant, run)?;
     let superseded = runs::supersede(&transaction, &scope)?;
     ended.extend(superseded.clone());

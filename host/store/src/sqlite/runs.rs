@@ -1,13 +1,17 @@
 //! Runs: begun, ended, shown.
 
+use std::time::Duration;
+
 use idsync_model::{
-    EntityCounts, ErrorKind, Failure, Outcome, RunId, Skip, StoredCounts, TenantName, UnixMillis,
+    EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, Skip, StoredCounts, TenantName, Trigger,
+    UnixMillis,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::scope::{self, DirectoryScope, RunScope};
 use super::word::{from_json, from_word, json, kind_number, signed, unreadable, unsigned, word};
+use super::{leases, schedules};
 use crate::{NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError};
 
 /// How many skipped or mended records of each kind a run keeps.
@@ -46,7 +50,27 @@ impl From<SkipCounts> for RunCounts {
     }
 }
 
-/// Begins a run. Returns the runs of dead processes whose files can go.
+/// What a run cost, as it is stored beside its requests.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Cost {
+    waited_ms: u64,
+    cpu_ms: u64,
+    peak_memory_bytes: u64,
+}
+
+impl From<&RunFacts> for Cost {
+    fn from(facts: &RunFacts) -> Self {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            waited_ms: milliseconds(facts.waited),
+            cpu_ms: milliseconds(facts.cpu),
+            peak_memory_bytes: facts.peak_memory_bytes,
+        }
+    }
+}
+
+/// Begins a run, which takes the lease. Returns besides the runs of the directory that it ended.
 pub(super) fn begin(
     connection: &mut Connection,
     tenant: &TenantName,
@@ -58,8 +82,25 @@ pub(super) fn begin(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::directory(&transaction, tenant, &new.directory)?;
+    leases::refuse_leased(&transaction, scope, new.takes_over)?;
+    leases::fence_off(&transaction, scope)?;
     let interrupted = end_unended(&transaction, scope, new.started_at, &interruption())?;
-    insert(&transaction, scope, new)?;
+    insert(
+        &transaction,
+        scope,
+        &RunRow {
+            run: &new.run,
+            trigger: new.trigger,
+            mode: new.mode,
+            dry_run: new.dry_run,
+            started_at: new.started_at,
+            plugin_version: &new.plugin_version,
+        },
+    )?;
+    leases::take(&transaction, scope, new)?;
+    if !new.dry_run {
+        schedules::at_begin(&transaction, scope, new.started_at)?;
+    }
     let basis = transaction.query_row(
         BASIS,
         named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
@@ -78,17 +119,28 @@ pub(super) fn begin(
     Ok((basis, interrupted))
 }
 
+/// What is stored of a run when it begins.
+pub(super) struct RunRow<'a> {
+    pub(super) run: &'a RunId,
+    pub(super) trigger: Trigger,
+    pub(super) mode: Mode,
+    pub(super) dry_run: bool,
+    pub(super) started_at: UnixMillis,
+    pub(super) plugin_version: &'a str,
+}
+
+/// Stores the begin of a run, with the present fencing number of its directory.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     scope: DirectoryScope,
-    new: &NewRun,
+    new: &RunRow<'_>,
 ) -> Result<(), StoreError> {
     const INSERT: &str = "
         INSERT INTO run (
-            tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark
+            tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark, fence
         )
         SELECT
-            tenant_id, directory_key, :id, :cause, :mode, :dry_run, :started_at, :plugin_version, full_mark
+            tenant_id, directory_key, :id, :cause, :mode, :dry_run, :started_at, :plugin_version, full_mark, fence
         FROM directory
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     transaction.execute(
@@ -107,13 +159,13 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Why a run has no end when the next one has the directory's lock: whoever ran it is gone.
+/// Why a run has no end when the next one takes the lease: whoever ran it is gone, or stuck for too long.
 fn interruption() -> Failure {
     Failure::new(
         ErrorKind::Host,
         "interrupted",
         "the process of this run ended before the run did",
-        "nothing of it was applied, and the next run starts afresh",
+        "nothing of it was applied; the next run goes on from it where it can",
     )
 }
 
@@ -161,7 +213,7 @@ pub(super) struct Ending<'a> {
     pub(super) skips: &'a [Skip],
 }
 
-/// Writes the end of a run.
+/// Writes the end of a run and gives its lease back.
 pub(super) fn end(
     transaction: &Transaction<'_>,
     scope: &RunScope,
@@ -171,7 +223,7 @@ pub(super) fn end(
         UPDATE run
         SET
             outcome = :outcome, ended_at = max(:now, started_at), counts = :counts, requests = :requests,
-            notes = :notes, held = :held, error = :error, applied_seq = :applied_seq
+            notes = :notes, usage = :usage, held = :held, error = :error, applied_seq = :applied_seq
         WHERE tenant_id = :tenant_id AND run_key = :run_key";
     const SKIP: &str = "
         INSERT OR IGNORE INTO run_skip (run_key, kind, external_id, reason, tenant_id)
@@ -186,6 +238,7 @@ pub(super) fn end(
             ":counts": json(ending.counts),
             ":requests": signed(ending.facts.requests),
             ":notes": json(&ending.facts.notes),
+            ":usage": json(Cost::from(ending.facts)),
             ":held": ending.held,
             ":error": ending.error.map(json),
             ":applied_seq": ending.applied_seq,
@@ -201,7 +254,8 @@ pub(super) fn end(
             ":tenant_id": scope.tenant_id,
         })?;
     }
-    Ok(())
+    leases::give_back(transaction, scope)?;
+    schedules::after_run(transaction, scope, ending.facts)
 }
 
 /// Ends a run that applies nothing.
@@ -223,13 +277,14 @@ pub(super) fn end_without_apply(
             held.as_ref(),
             None,
         ),
-        RunEnd::Failed(failure) if failure.kind == ErrorKind::Cancelled => (
-            Outcome::Cancelled,
-            RunCounts::from(skipped.0),
-            None,
-            Some(failure),
-        ),
-        RunEnd::Failed(failure) => (Outcome::Failed, RunCounts::from(skipped.0), None, Some(failure)),
+        RunEnd::Failed { failure, .. } => {
+            let outcome = if failure.kind == ErrorKind::Cancelled {
+                Outcome::Cancelled
+            } else {
+                Outcome::Failed
+            };
+            (outcome, RunCounts::from(skipped.0), None, Some(failure))
+        }
     };
     let ending = Ending {
         outcome,
@@ -282,18 +337,29 @@ pub(super) fn supersede(
     Ok(superseded)
 }
 
+/// The statement that shows runs, with what follows the join: which of them, and in which order.
+macro_rules! select_runs {
+    ($which:literal) => {
+        concat!(
+            "
+            SELECT
+                r.id, d.id AS directory, d.name AS directory_name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at,
+                r.outcome, r.plugin_version, r.counts, r.requests, r.notes, r.usage, r.held, r.error, r.applied_seq,
+                r.resumed_from, r.read_began_at
+            FROM run AS r
+            JOIN directory AS d ON d.directory_key = r.directory_key
+            ",
+            $which
+        )
+    };
+}
+
 pub(super) fn find(
     connection: &Connection,
     tenant: &TenantName,
     run: &RunId,
 ) -> Result<RunRecord, StoreError> {
-    const FIND: &str = "
-        SELECT
-            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
-            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
-        FROM run AS r
-        JOIN directory AS d ON d.directory_key = r.directory_key
-        WHERE r.tenant_id = :tenant_id AND r.id = :id";
+    const FIND: &str = select_runs!("WHERE r.tenant_id = :tenant_id AND r.id = :id");
     let tenant_id = scope::tenant_id(connection, tenant)?;
     let mut statement = connection.prepare_cached(FIND)?;
     let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":id": run.as_str() })?;
@@ -304,15 +370,11 @@ pub(super) fn find(
 }
 
 pub(super) fn newest(connection: &Connection, directory_key: i64) -> Result<Option<RunRecord>, StoreError> {
-    const NEWEST: &str = "
-        SELECT
-            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
-            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
-        FROM run AS r
-        JOIN directory AS d ON d.directory_key = r.directory_key
-        WHERE r.directory_key = :directory_key
+    const NEWEST: &str = select_runs!(
+        "WHERE r.directory_key = :directory_key
         ORDER BY r.run_key DESC
-        LIMIT 1";
+        LIMIT 1"
+    );
     let mut statement = connection.prepare_cached(NEWEST)?;
     let mut rows = statement.query(named_params! { ":directory_key": directory_key })?;
     rows.next()?.map(from_row).transpose()
@@ -324,24 +386,16 @@ pub(super) fn list(
     directory: Option<&idsync_model::DirectoryId>,
     limit: u64,
 ) -> Result<Vec<RunRecord>, StoreError> {
-    const OF_TENANT: &str = "
-        SELECT
-            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
-            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
-        FROM run AS r
-        JOIN directory AS d ON d.directory_key = r.directory_key
-        WHERE r.tenant_id = :tenant_id
+    const OF_TENANT: &str = select_runs!(
+        "WHERE r.tenant_id = :tenant_id
         ORDER BY r.run_key DESC
-        LIMIT :limit";
-    const OF_DIRECTORY: &str = "
-        SELECT
-            r.id, d.id, d.name, r.cause, r.mode, r.dry_run, r.started_at, r.ended_at, r.outcome, r.plugin_version,
-            r.counts, r.requests, r.notes, r.held, r.error, r.applied_seq
-        FROM run AS r
-        JOIN directory AS d ON d.directory_key = r.directory_key
-        WHERE r.tenant_id = :tenant_id AND r.directory_key = :directory_key
+        LIMIT :limit"
+    );
+    const OF_DIRECTORY: &str = select_runs!(
+        "WHERE r.tenant_id = :tenant_id AND r.directory_key = :directory_key
         ORDER BY r.run_key DESC
-        LIMIT :limit";
+        LIMIT :limit"
+    );
     let mut records = Vec::new();
     if let Some(directory) = directory {
         let scope = scope::directory(connection, tenant, directory)?;
@@ -423,43 +477,48 @@ fn skip_from_row(row: &Row<'_>) -> rusqlite::Result<Skip> {
     })
 }
 
-fn run_id(text: String) -> Result<RunId, StoreError> {
+pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
     text.try_into().map_err(|e| unreadable("a run's id", e))
 }
 
 fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
-    let counts: RunCounts = from_json("a run's counts", &row.get::<_, String>(10)?)?;
+    let text = |column| row.get::<_, Option<String>>(column);
+    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
+    let counts: RunCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
+    let cost: Cost = from_json("a run's cost", &row.get::<_, String>("usage")?)?;
     Ok(RunRecord {
-        run: run_id(row.get(0)?)?,
+        run: run_id(row.get("id")?)?,
         directory: row
-            .get::<_, String>(1)?
+            .get::<_, String>("directory")?
             .parse()
             .map_err(|e| unreadable("a directory's id", e))?,
-        directory_name: row.get(2)?,
-        trigger: from_word("a run's trigger", row.get(3)?)?,
-        mode: from_word("a run's mode", row.get(4)?)?,
-        dry_run: row.get(5)?,
-        started_at: UnixMillis(row.get(6)?),
-        ended_at: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
-        outcome: row
-            .get::<_, Option<String>>(8)?
+        directory_name: row.get("directory_name")?,
+        trigger: from_word("a run's trigger", row.get("cause")?)?,
+        mode: from_word("a run's mode", row.get("mode")?)?,
+        dry_run: row.get("dry_run")?,
+        started_at: UnixMillis(row.get("started_at")?),
+        ended_at: moment("ended_at")?,
+        outcome: text("outcome")?
             .map(|outcome| from_word("a run's outcome", outcome))
             .transpose()?,
-        plugin_version: row.get(9)?,
+        plugin_version: row.get("plugin_version")?,
         users: counts.users,
         groups: counts.groups,
         memberships: counts.memberships,
-        requests: unsigned(row.get(11)?),
-        notes: from_json("a run's notes", &row.get::<_, String>(12)?)?,
-        held: row
-            .get::<_, Option<String>>(13)?
+        requests: unsigned(row.get("requests")?),
+        notes: from_json("a run's notes", &row.get::<_, String>("notes")?)?,
+        waited: Duration::from_millis(cost.waited_ms),
+        cpu: Duration::from_millis(cost.cpu_ms),
+        peak_memory_bytes: cost.peak_memory_bytes,
+        resumed_from: text("resumed_from")?.map(run_id).transpose()?,
+        read_began_at: moment("read_began_at")?,
+        held: text("held")?
             .map(|text| from_json("why a run is held", &text))
             .transpose()?,
-        error: row
-            .get::<_, Option<String>>(14)?
+        error: text("error")?
             .map(|text| from_json("why a run failed", &text))
             .transpose()?,
-        applied_seq: row.get::<_, Option<i64>>(15)?.map(unsigned),
+        applied_seq: row.get::<_, Option<i64>>("applied_seq")?.map(unsigned),
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn directory(
         })
 }
 
-/// A run that has not ended, of a directory that was not removed.
+/// A run that has not ended, of a directory that was not removed and has no later lease.
 #[derive(Debug, Clone)]
 pub(super) struct RunScope {
     pub(super) tenant_id: i64,
@@ -58,37 +58,44 @@ pub(super) struct RunScope {
     pub(super) directory: String,
     pub(super) run_key: i64,
     pub(super) generation: i64,
-    pub(super) started_at: i64,
+    pub(super) fence: i64,
+    /// When its oldest row was read, or when it began.
+    pub(super) read_began_at: i64,
+    pub(super) dry_run: bool,
     pub(super) mode: String,
     pub(super) full_mark: i64,
 }
 
-/// The keys of a run in progress.
+/// The keys of a run in progress. Whatever a run writes is looked up here in the same transaction, so that one that has
+/// ended or lost its lease writes nothing (RUNS §6.3).
 pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> Result<RunScope, StoreError> {
     const FIND: &str = "
         SELECT
-            r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.directory_key, d.id, r.run_key, d.generation,
-            r.started_at, r.mode, r.full_mark
+            r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.fence <> d.fence, r.directory_key, d.id, r.run_key,
+            d.generation, coalesce(r.read_began_at, r.started_at), r.mode, r.full_mark, r.dry_run, r.fence
         FROM run AS r
         JOIN directory AS d ON d.directory_key = r.directory_key
         WHERE r.tenant_id = :tenant_id AND r.id = :id";
     let tenant_id = tenant_id(connection, tenant)?;
-    let (has_ended, scope) = connection
+    let (has_ended, has_lost, scope): (bool, bool, _) = connection
         .prepare_cached(FIND)?
         .query_row(
             named_params! { ":tenant_id": tenant_id, ":id": run.as_str() },
             |row| {
                 Ok((
-                    row.get::<_, bool>(0)?,
+                    row.get(0)?,
+                    row.get(1)?,
                     RunScope {
                         tenant_id,
-                        directory_key: row.get(1)?,
-                        directory: row.get(2)?,
-                        run_key: row.get(3)?,
-                        generation: row.get(4)?,
-                        started_at: row.get(5)?,
-                        mode: row.get(6)?,
-                        full_mark: row.get(7)?,
+                        directory_key: row.get(2)?,
+                        directory: row.get(3)?,
+                        run_key: row.get(4)?,
+                        generation: row.get(5)?,
+                        read_began_at: row.get(6)?,
+                        mode: row.get(7)?,
+                        full_mark: row.get(8)?,
+                        dry_run: row.get(9)?,
+                        fence: row.get(10)?,
                     },
                 ))
             },
@@ -97,6 +104,9 @@ pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> 
         .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })?;
     if has_ended {
         return Err(StoreError::RunEnded { run: run.clone() });
+    }
+    if has_lost {
+        return Err(StoreError::LeaseLost { run: run.clone() });
     }
     Ok(scope)
 }

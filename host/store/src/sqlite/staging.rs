@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use idsync_model::{Clock, Entity, ExternalId, Group, PagePart, RunId, UnixMillis, User};
+use idsync_model::{Clock, Entity, ExternalId, Group, PagePart, RunId, Skip, UnixMillis, User};
 use tokio::sync::{mpsc, oneshot};
 
-use super::files::make_private;
 use super::writer::{Writer, skip_counts};
 use crate::{ListState, SkipCounts, StagedCounts, StagingRows, StoreError};
 
@@ -22,6 +21,9 @@ type Told = Box<dyn FnOnce(&mut Writer) -> Result<(), StoreError> + Send>;
 /// whether it succeeded.
 type Asked = Box<dyn FnOnce(Result<&mut Writer, StoreError>) -> bool + Send>;
 
+/// What was skipped or mended: how many, and the first of each kind.
+type Skipped = (SkipCounts, Vec<Skip>);
+
 /// What the thread is asked to do.
 enum Task {
     /// Something nobody waits for.
@@ -30,6 +32,8 @@ enum Task {
     Ask(Asked),
     /// Commit, close the file, end.
     Finish(oneshot::Sender<Result<(), StoreError>>),
+    /// Go back to the last checkpoint, close the file, end. Answers what was skipped up to now.
+    Leave(oneshot::Sender<Result<Skipped, StoreError>>),
 }
 
 /// The staging of one run.
@@ -43,10 +47,13 @@ pub(super) struct StagingFile {
 }
 
 impl StagingFile {
-    /// Makes the file and starts its writer.
-    pub(super) fn create(path: &Path, run: RunId, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        make_private(path)?;
-        let writer = Writer::create(path)?;
+    /// Starts the writer of the file at `path`.
+    pub(super) fn start(
+        writer: Writer,
+        path: &Path,
+        run: RunId,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let (tasks, received) = mpsc::channel(QUEUE);
         let failure = Arc::new(Mutex::new(None));
         let told = Arc::clone(&failure);
@@ -66,6 +73,19 @@ impl StagingFile {
             failure,
             is_finished: Mutex::new(false),
         })
+    }
+
+    /// Leaves the file as it was at its last checkpoint, for a later run. `None` when it was finished before.
+    pub(super) async fn leave(&self) -> Result<Option<Skipped>, StoreError> {
+        if *self.is_finished.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(None);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.tasks
+            .send(Task::Leave(answer))
+            .await
+            .map_err(|_| self.closed())?;
+        answered.await.map_err(|_| self.closed())?.map(Some)
     }
 
     fn closed(&self) -> StoreError {
@@ -143,6 +163,14 @@ fn write_all(
                 let finished = if has_failed { Err(told()) } else { writer.finish() };
                 drop(writer);
                 let _ = answer.send(finished);
+                return;
+            }
+            Task::Leave(answer) => {
+                tasks.close();
+                let skipped = writer.skipped();
+                let left = writer.roll_back().and(skipped);
+                drop(writer);
+                let _ = answer.send(left);
                 return;
             }
         }

@@ -1,6 +1,6 @@
 //! What is kept sealed for a directory: its key pair, its secret settings, and what its plugin keeps.
 
-use idsync_model::{DirectoryId, TenantName, UnixMillis};
+use idsync_model::{DirectoryId, RunId, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
 
 use super::scope::{self, DirectoryScope};
@@ -179,11 +179,17 @@ fn put(
     Ok(())
 }
 
-/// Keeps a value of the plugin's, or erases it, within the limit for all of them.
+/// Keeps a value of the plugin's, or erases it, within the limit for all of them. On behalf of a run, only while that
+/// one may write.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are those of the port, and the connection"
+)]
 pub(super) fn remember(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
+    run: Option<&RunId>,
     name: &str,
     value: Option<&Sealed>,
     plain_bytes: u64,
@@ -195,6 +201,11 @@ pub(super) fn remember(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND origin = 'plugin'";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::directory(&transaction, tenant, directory)?;
+    if let Some(run) = run
+        && scope::run(&transaction, tenant, run)?.directory_key != scope.directory_key
+    {
+        return Err(StoreError::UnknownRun { run: run.to_string() });
+    }
     put(&transaction, scope, Origin::Plugin, name, value, plain_bytes)?;
     let used: i64 = transaction.query_row(
         USED,

@@ -2,26 +2,88 @@
 
 use std::path::Path;
 
-use idsync_model::{Entity, ExternalId, Group, MembersVersion, PagePart, UnixMillis, User};
+use idsync_model::{
+    Entity, ExternalId, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis, User,
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, named_params};
 
 use super::connection::open_run_file;
-use super::word::{kind_number, signed, unreadable, unsigned};
+use super::resuming::Head;
+use super::word::{kind_number, signed, unreadable, unsigned, word};
+use super::{runs, scope};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
 
-/// The file, in a transaction from checkpoint to checkpoint.
+/// Asks the store whether a run may still write.
+pub(super) struct LeaseCheck {
+    pub(super) store: Connection,
+    pub(super) tenant: TenantName,
+    pub(super) run: RunId,
+}
+
+impl LeaseCheck {
+    fn may_write(&self) -> Result<(), StoreError> {
+        scope::run(&self.store, &self.tenant, &self.run).map(drop)
+    }
+}
+
+/// The file, in a transaction from checkpoint to checkpoint. No other process can read or write it while this one has
+/// it, so who takes the lease meanwhile begins another file, and what is written here counts no more.
 pub(super) struct Writer {
     pub(super) file: Connection,
+    lease: LeaseCheck,
     next_person: i64,
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+    /// Makes the tables in an empty file.
+    pub(super) fn create(path: &Path, head: &Head, lease: LeaseCheck) -> Result<Self, StoreError> {
+        const HEAD: &str = "
+            INSERT INTO staged_head (
+                only, fence, boot_id, mode, fingerprint, plugin_digest, contract, generation, read_began_at
+            )
+            VALUES (
+                1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :read_began_at
+            )";
         let file = open_run_file(path)?;
         file.pragma_update(None, "locking_mode", "exclusive")?;
         file.execute_batch(include_str!("sql/staging.sql"))?;
+        file.execute(
+            HEAD,
+            named_params! {
+                ":fence": head.fence,
+                ":boot_id": head.boot,
+                ":mode": word(head.with.mode),
+                ":fingerprint": head.with.fingerprint,
+                ":plugin_digest": head.with.plugin_digest,
+                ":contract": head.with.contract,
+                ":generation": head.generation,
+                ":read_began_at": head.read_began_at.0,
+            },
+        )?;
         file.execute_batch("BEGIN")?;
-        Ok(Self { file, next_person: 1 })
+        Ok(Self {
+            file,
+            lease,
+            next_person: 1,
+        })
+    }
+
+    /// Goes on with a file that another run left at its last checkpoint.
+    pub(super) fn resume(path: &Path, fence: i64, lease: LeaseCheck) -> Result<Self, StoreError> {
+        const NEXT: &str = "SELECT coalesce(max(person_no), 0) + 1 FROM staged_person";
+        let file = open_run_file(path)?;
+        file.pragma_update(None, "locking_mode", "exclusive")?;
+        file.execute(
+            "UPDATE staged_head SET fence = :fence",
+            named_params! { ":fence": fence },
+        )?;
+        let next_person = file.query_row(NEXT, [], |row| row.get(0))?;
+        file.execute_batch("BEGIN")?;
+        Ok(Self {
+            file,
+            lease,
+            next_person,
+        })
     }
 
     pub(super) fn put_users(&mut self, users: &[User]) -> Result<(), StoreError> {
@@ -231,6 +293,7 @@ impl Writer {
             INSERT INTO staged_checkpoint (only, state, taken_at)
             VALUES (1, :state, :now)
             ON CONFLICT (only) DO UPDATE SET state = excluded.state, taken_at = excluded.taken_at";
+        self.lease.may_write()?;
         self.file
             .execute(KEEP, named_params! { ":state": state, ":now": now.0 })?;
         self.file.execute_batch("COMMIT; BEGIN")?;
@@ -270,9 +333,22 @@ impl Writer {
         Ok(groups)
     }
 
+    /// Commits all of it, for a plan.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
-        self.file.execute_batch("COMMIT")?;
+        self.file
+            .execute_batch("UPDATE staged_head SET is_finished = 1; COMMIT")?;
         Ok(())
+    }
+
+    /// Goes back to the last checkpoint.
+    pub(super) fn roll_back(&self) -> Result<(), StoreError> {
+        self.file.execute_batch("ROLLBACK")?;
+        Ok(())
+    }
+
+    /// What was skipped or mended so far: how many, and the first of each kind.
+    pub(super) fn skipped(&self) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
+        Ok((skip_counts(&self.file)?, runs::staged_skips(&self.file)?))
     }
 }
 

@@ -52,6 +52,7 @@ impl Guest for Curious {
         Verification {
             checks: Vec::new(),
             org_id: None,
+            scope: Vec::new(),
         }
     }
 

@@ -82,6 +82,7 @@ impl Guest for Hostile {
                 hint: String::new(),
             }],
             org_id: None,
+            scope: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use idsync_model::{Description, ErrorKind, Settings};
+use idsync_model::{Description, ErrorKind, Settings, SystemClock};
 use wasmtime_wasi_http::{Error, FieldMap, WasiHttpHooks as _};
 
 use super::{limits, resolving_to, sender};
@@ -35,7 +35,8 @@ fn call_of(call: CallKind, limits: EgressLimits) -> EgressCtx {
     // Nothing is resolved, so nothing leaves the process, and every request stays in flight.
     let egress = Egress::with_resolver(&[], PrivateEgress::default(), Arc::new(Silent)).unwrap();
     let grant = egress.grant(&description, &Settings::default()).unwrap();
-    EgressCtx::new(call, &egress, grant, limits)
+    let clock = Arc::new(SystemClock::new());
+    EgressCtx::new(call, &egress.client(), grant, limits, clock)
 }
 
 fn request_to(scheme: Option<Scheme>, authority: &str) -> HostOutgoingRequest {
@@ -142,7 +143,7 @@ async fn describe_and_normalize_send_nothing() {
 
 #[test]
 fn headers_that_are_the_hosts_are_refused_to_plugins() {
-    let mut sender = sender(&resolving_to(&[], &[]));
+    let mut sender = sender(&resolving_to(&[], &[]).client());
     for name in [
         "accept-encoding",
         "host",

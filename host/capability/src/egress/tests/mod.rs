@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
+use idsync_model::SystemClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpHooks};
@@ -31,7 +32,7 @@ fn limits() -> EgressLimits {
 
 /// What becomes of a request within these limits.
 async fn failure_within(org: &Org, path: &str, limits: EgressLimits) -> Error {
-    let mut sender = sender(&org.egress());
+    let mut sender = sender(&org.egress().client());
     sender.limits = limits;
     let request = get(&format!("https://{}{path}", org.host()));
     let sent = sender.send_request(request, None, Box::new(async { Ok(()) }));
@@ -41,18 +42,19 @@ async fn failure_within(org: &Org, path: &str, limits: EgressLimits) -> Error {
     }
 }
 
-fn sender(egress: &Egress) -> Sender {
+fn sender(client: &EgressClient) -> Sender {
     let in_flight = Arc::default();
     Sender {
-        client: egress.client().clone(),
+        client: client.clone(),
         limits: limits(),
         next: InFlight::begin(&in_flight, 1),
+        provider_clock: ProviderClock::new(Arc::new(SystemClock::new())),
         in_flight,
     }
 }
 
-async fn answer(egress: &Egress, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
-    Box::into_pin(sender(egress).send_request(request, None, Box::new(async { Ok(()) })))
+async fn answer(client: &EgressClient, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+    Box::into_pin(sender(client).send_request(request, None, Box::new(async { Ok(()) })))
         .await
         .map(|(answer, _)| answer)
 }
@@ -63,14 +65,14 @@ fn get(url: &str) -> Request<WasiBody> {
 }
 
 /// Asks for a path, and reads the body to its end.
-async fn read(egress: &Egress, url: &str) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
-    let answer = answer(egress, get(url)).await?;
+async fn read(client: &EgressClient, url: &str) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
+    let answer = answer(client, get(url)).await?;
     let (head, body) = answer.into_parts();
     Ok((head.status, head.headers, body.collect().await?.to_bytes()))
 }
 
 async fn ask(org: &Org, path: &str) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
-    read(&org.egress(), &format!("https://{}{path}", org.host())).await
+    read(&org.egress().client(), &format!("https://{}{path}", org.host())).await
 }
 
 #[tokio::test]
@@ -97,7 +99,7 @@ async fn a_request_carries_what_the_host_adds() {
 async fn a_request_is_in_flight_until_its_answer_was_read_to_its_end() {
     let org = Org::start(b"http/1.1").await;
     for path in ["/", "/gzip", "/bomb"] {
-        let mut sender = sender(&org.egress());
+        let mut sender = sender(&org.egress().client());
         let request = get(&format!("https://{}{path}", org.host()));
         let sent = sender.send_request(request, None, Box::new(async { Ok(()) }));
         let (answer, _) = Box::into_pin(sent).await.unwrap();
@@ -112,12 +114,73 @@ async fn a_request_is_in_flight_until_its_answer_was_read_to_its_end() {
 #[tokio::test]
 async fn http_2_is_spoken_and_one_connection_shared() {
     let org = Org::start(b"h2").await;
-    let egress = org.egress();
+    let client = org.egress().client();
     let url = format!("https://{}/a?b=c", org.host());
     for _ in 0..3 {
-        assert_eq!(read(&egress, &url).await.unwrap().2.as_ref(), b"here");
+        assert_eq!(read(&client, &url).await.unwrap().2.as_ref(), b"here");
     }
     assert_eq!(*org.heads.lock().unwrap(), vec![format!("HTTP/2.0 {url}"); 3]);
+    assert_eq!(*org.open.borrow(), 1);
+}
+
+#[tokio::test]
+async fn bodies_that_one_directory_leaves_unread_hold_up_no_other() {
+    let org = Org::start(b"h2").await;
+    let egress = org.egress();
+    let (idle, other) = (egress.client(), egress.client());
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        unread.push(
+            answer(&idle, get(&format!("https://{}/page", org.host())))
+                .await
+                .unwrap(),
+        );
+    }
+    let url = format!("https://{}/", org.host());
+    let mut sender = sender(&idle);
+    sender.limits.stall = Duration::from_millis(100);
+    // The window of the idle one's connection is full soon: then nothing comes through it any more.
+    let stalled = loop {
+        sender.next = InFlight::begin(&Arc::default(), 1);
+        let sent = sender.send_request(get(&url), None, Box::new(async { Ok(()) }));
+        let (answer, _) = Box::into_pin(sent).await.unwrap();
+        if let Err(error) = answer.into_body().collect().await {
+            break error;
+        }
+    };
+    assert!(matches!(stalled, Error::ConnectionReadTimeout), "{stalled:?}");
+    assert_eq!(read(&other, &url).await.unwrap().2.as_ref(), b"here");
+    drop(unread);
+    assert_eq!(read(&idle, &url).await.unwrap().2.as_ref(), b"here");
+}
+
+#[tokio::test]
+async fn a_directorys_connections_go_with_its_client() {
+    for protocol in [b"h2".as_slice(), b"http/1.1"] {
+        let mut org = Org::start(protocol).await;
+        let client = org.egress().client();
+        let url = format!("https://{}/", org.host());
+        read(&client, &url).await.unwrap();
+        read(&client, &url).await.unwrap();
+        assert_eq!(*org.open.borrow(), 1, "it is kept for the next request");
+        drop(client);
+        let closed = tokio::time::timeout(Duration::from_secs(20), org.open.wait_for(|open| *open == 0));
+        assert!(closed.await.is_ok(), "{}", String::from_utf8_lossy(protocol));
+    }
+}
+
+#[tokio::test]
+async fn runs_6_2_the_providers_time_is_read_from_its_answers() {
+    let org = Org::start(b"http/1.1").await;
+    let mut sender = sender(&org.egress().client());
+    let clock = sender.provider_clock.clone();
+    let request = get(&format!("https://{}/refused-in-1994", org.host()));
+    let sent = sender.send_request(request, None, Box::new(async { Ok(()) }));
+    let (answer, _) = Box::into_pin(sent).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let told = clock.latest().unwrap();
+    assert_eq!(told.provider.to_string(), "1994-11-06T08:49:37Z");
+    assert!(told.host > told.provider);
 }
 
 #[tokio::test]
@@ -210,7 +273,7 @@ async fn answers_that_stall_are_given_up() {
 #[tokio::test]
 async fn a_guests_own_limits_count_where_they_are_shorter() {
     let org = Org::start(b"http/1.1").await;
-    let mut sender = sender(&org.egress());
+    let mut sender = sender(&org.egress().client());
     let options = RequestOptions {
         connect_timeout: None,
         first_byte_timeout: Some(Duration::from_millis(100)),
@@ -226,7 +289,7 @@ async fn a_guests_own_limits_count_where_they_are_shorter() {
 async fn a_root_that_is_not_trusted_is_a_certificate_error() {
     let org = Org::start(b"http/1.1").await;
     let stranger = Egress::new(&[], [org.host()].into_iter().collect()).unwrap();
-    let error = read(&stranger, &format!("https://{}/", org.host()))
+    let error = read(&stranger.client(), &format!("https://{}/", org.host()))
         .await
         .unwrap_err();
     assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
@@ -236,7 +299,7 @@ async fn a_root_that_is_not_trusted_is_a_certificate_error() {
         [other_name.clone()].into_iter().collect(),
     )
     .unwrap();
-    let error = read(&egress, &format!("https://{other_name}/"))
+    let error = read(&egress.client(), &format!("https://{other_name}/"))
         .await
         .unwrap_err();
     assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
@@ -254,7 +317,9 @@ async fn a_server_without_tls_is_a_tls_error() {
         let _ = tcp.read_to_end(&mut Vec::new()).await;
     });
     let egress = Egress::new(&[], [host.clone()].into_iter().collect()).unwrap();
-    let error = read(&egress, &format!("https://{host}/")).await.unwrap_err();
+    let error = read(&egress.client(), &format!("https://{host}/"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::TlsProtocolError), "{error:?}");
 }
 
@@ -291,7 +356,7 @@ async fn an_address_of_inside_is_refused_after_resolution() {
         "https://localhost/",
         "https://acme.localhost/",
     ] {
-        let error = read(&egress, url).await.unwrap_err();
+        let error = read(&egress.client(), url).await.unwrap_err();
         assert!(
             matches!(error, Error::DestinationIpProhibited),
             "{url}: {error:?}"
@@ -306,13 +371,17 @@ async fn what_the_operator_allows_is_one_host_at_one_port() {
     drop(listener);
     let host = format!("inner.example:{}", closed.port());
     let egress = resolving_to(&[&closed.to_string()], &[&host]);
-    let reached = read(&egress, &format!("https://{host}/")).await.unwrap_err();
+    let reached = read(&egress.client(), &format!("https://{host}/"))
+        .await
+        .unwrap_err();
     assert!(matches!(reached, Error::ConnectionRefused), "{reached:?}");
     for other in [
         format!("other.example:{}", closed.port()),
         "inner.example".to_owned(),
     ] {
-        let error = read(&egress, &format!("https://{other}/")).await.unwrap_err();
+        let error = read(&egress.client(), &format!("https://{other}/"))
+            .await
+            .unwrap_err();
         assert!(
             matches!(error, Error::DestinationIpProhibited),
             "{other}: {error:?}"
@@ -323,7 +392,7 @@ async fn what_the_operator_allows_is_one_host_at_one_port() {
 #[tokio::test]
 async fn names_that_do_not_resolve_are_a_dns_error() {
     for url in ["https://unknown.example/", "https://nothing.example/"] {
-        let error = read(&resolving_to(&[], &[]), url).await.unwrap_err();
+        let error = read(&resolving_to(&[], &[]).client(), url).await.unwrap_err();
         assert!(
             matches!(error, Error::DnsError { rcode: Some(_), .. }),
             "{url}: {error:?}"

@@ -15,16 +15,20 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::egress::{Egress, HostPort};
 
-/// An org for one test: its address, its root, and the heads of the requests that it got.
+/// An org for one test: its address, its root, and the heads of the requests that it got, the
+/// connections to it.
 pub(super) struct Org {
     pub(super) port: u16,
     pub(super) ca: PathBuf,
     pub(super) heads: Arc<Mutex<Vec<String>>>,
+    /// How many connections are open.
+    pub(super) open: watch::Receiver<usize>,
     _dir: TempDir,
 }
 
@@ -78,6 +82,10 @@ fn answer_to(path: &str) -> (Vec<u8>, bool) {
             b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec(),
             true,
         ),
+        "/refused-in-1994" => (
+            plain("403 Forbidden\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT", b""),
+            true,
+        ),
         "/redirect" => (plain("302 Found\r\nlocation: https://evil.example/", b""), true),
         "/cookie" => (plain("200 OK\r\nset-cookie: sid=1", b""), true),
         "/garbage" => (b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec(), false),
@@ -121,21 +129,25 @@ impl Org {
         let port = listener.local_addr().unwrap().port();
         let heads = Arc::new(Mutex::new(Vec::new()));
         let seen = heads.clone();
+        let (count, open) = watch::channel(0);
+        let count = Arc::new(count);
         tokio::spawn(async move {
             loop {
                 let Ok((tcp, _)) = listener.accept().await else {
                     break;
                 };
-                let (acceptor, seen) = (acceptor.clone(), seen.clone());
+                let (acceptor, seen, count) = (acceptor.clone(), seen.clone(), count.clone());
                 tokio::spawn(async move {
                     let Ok(tls) = acceptor.accept(tcp).await else {
                         return;
                     };
+                    count.send_modify(|open| *open += 1);
                     if protocol == b"h2" {
                         serve_h2(tls, seen).await;
                     } else {
                         serve_http1(tls, seen).await;
                     }
+                    count.send_modify(|open| *open -= 1);
                 });
             }
         });
@@ -143,6 +155,7 @@ impl Org {
             port,
             ca,
             heads,
+            open,
             _dir: dir,
         }
     }
@@ -192,11 +205,12 @@ async fn serve_h2(tls: TlsStream<TcpStream>, seen: Arc<Mutex<Vec<String>>>) {
         seen.lock()
             .unwrap()
             .push(format!("{:?} {}", request.version(), request.uri()));
-        async move {
-            Ok::<_, std::convert::Infallible>(Response::new(http_body_util::Full::new(Bytes::from_static(
-                b"here",
-            ))))
-        }
+        // A page fills a large part of what a connection may carry unread.
+        let body = match request.uri().path() {
+            "/page" => Bytes::from(vec![b'x'; 1024 * 1024]),
+            _ => Bytes::from_static(b"here"),
+        };
+        async move { Ok::<_, std::convert::Infallible>(Response::new(http_body_util::Full::new(body))) }
     });
     let io = hyper_util::rt::TokioIo::new(tls);
     let executor = hyper_util::rt::TokioExecutor::new();

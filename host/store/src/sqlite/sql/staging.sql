@@ -1,5 +1,20 @@
 -- The file of one run: what it reads. Each table has one index, its key.
 
+-- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the
+-- machine in which all of it was written. `is_finished` says that nothing can be put any more.
+CREATE TABLE staged_head (
+    only          INTEGER PRIMARY KEY CHECK (only = 1),
+    fence         INTEGER NOT NULL,
+    boot_id       TEXT,
+    mode          TEXT    NOT NULL,
+    fingerprint   TEXT    NOT NULL,
+    plugin_digest TEXT    NOT NULL,
+    contract      TEXT    NOT NULL,
+    generation    INTEGER NOT NULL,
+    read_began_at INTEGER NOT NULL,
+    is_finished   INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
 -- Every user id that was put, also in member lists, with a short number for it.
 CREATE TABLE staged_person (
     external_id TEXT    NOT NULL PRIMARY KEY,

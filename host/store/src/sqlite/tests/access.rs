@@ -2,7 +2,7 @@
 
 use idsync_model::{Entity, Mode, Operation, TenantName};
 
-use super::org::{Org, house, id};
+use super::org::{Org, house, id, read_with};
 use crate::{DirectoryVault, RunEnd, RunFacts, Sealed, SealedSecret, StoreError};
 
 #[tokio::test]
@@ -37,7 +37,10 @@ async fn another_tenants_ids_are_unknown() {
     let unknown_run = [
         store.run(&stranger, &run).await.err(),
         store.skips(&stranger, &run).await.err(),
-        store.create_staging(&stranger, &run).await.err(),
+        store
+            .create_staging(&stranger, &run, read_with(Mode::Full))
+            .await
+            .err(),
         store
             .planned_rows(&stranger, &run, Entity::User, Operation::Create, 10)
             .await

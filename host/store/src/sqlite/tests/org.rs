@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, PagePart, RunId, Settings,
-    TenantName, Trigger, UnixMillis, User,
+    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, OwnerId, PagePart, RunId,
+    Settings, TenantName, Trigger, UnixMillis, User,
 };
 use rusqlite::{Connection, OpenFlags, named_params};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Applied, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan, RunBasis,
-    RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow,
+    Applied, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan, ReadWith,
+    RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow,
 };
 
 /// A clock that stands until it is moved.
@@ -48,6 +48,15 @@ pub(super) fn house() -> House {
         clock,
         store,
         tenant: TenantName::default_tenant(),
+    }
+}
+
+pub(super) fn read_with(mode: Mode) -> ReadWith {
+    ReadWith {
+        mode,
+        fingerprint: "a".to_owned(),
+        plugin_digest: "0123".to_owned(),
+        contract: "idsync:provider@1.0.0".to_owned(),
     }
 }
 
@@ -123,19 +132,35 @@ impl House {
         directory: &Directory,
         mode: Mode,
     ) -> (RunId, RunBasis, Arc<dyn StagingRows>) {
-        let run = RunId::generate();
+        let lease = self.store.lease(&directory.tenant, &directory.id).await.unwrap();
         let new = NewRun {
-            run: run.clone(),
+            mode,
+            takes_over: lease.map(|lease| lease.fence),
+            ..self.new_run(directory)
+        };
+        let run = new.run.clone();
+        let basis = self.store.begin_run(&directory.tenant, new).await.unwrap();
+        let staging = self
+            .store
+            .create_staging(&directory.tenant, &run, read_with(mode))
+            .await
+            .unwrap();
+        (run, basis, staging)
+    }
+
+    /// A full run that takes nothing over.
+    pub(super) fn new_run(&self, directory: &Directory) -> NewRun {
+        NewRun {
+            run: RunId::generate(),
             directory: directory.id.clone(),
             trigger: Trigger::Manual,
-            mode,
+            mode: Mode::Full,
             dry_run: false,
             started_at: self.clock.now(),
             plugin_version: "1.0.0".to_owned(),
-        };
-        let basis = self.store.begin_run(&directory.tenant, new).await.unwrap();
-        let staging = self.store.create_staging(&directory.tenant, &run).await.unwrap();
-        (run, basis, staging)
+            owner: OwnerId::generate(),
+            takes_over: None,
+        }
     }
 
     pub(super) async fn plan(

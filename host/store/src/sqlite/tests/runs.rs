@@ -1,5 +1,7 @@
 //! Runs: their end, whatever it is, and what is kept of them.
 
+use std::time::Duration;
+
 use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome, Settings};
 
 use super::org::{Org, Seen, house};
@@ -7,12 +9,15 @@ use crate::sqlite::{files::DataDir, hold};
 use crate::{RunBasis, RunEnd, RunFacts, StoreError, Verified};
 
 fn failure(kind: ErrorKind) -> RunEnd {
-    RunEnd::Failed(Failure::new(
-        kind,
-        "groups",
-        "groups were asked for, and refused",
-        "look at the role",
-    ))
+    RunEnd::Failed {
+        failure: Failure::new(
+            kind,
+            "groups",
+            "groups were asked for, and refused",
+            "look at the role",
+        ),
+        keeps_staging: false,
+    }
 }
 
 #[tokio::test]
@@ -31,6 +36,10 @@ async fn runs_1_1_a_run_that_failed_changes_nothing_and_keeps_its_reason_and_its
     let facts = RunFacts {
         requests: 7,
         notes: vec!["a remark".to_owned()],
+        waited: Duration::from_secs(3),
+        cpu: Duration::from_millis(20),
+        peak_memory_bytes: 1 << 20,
+        ..RunFacts::default()
     };
     let ended = house
         .store
@@ -45,6 +54,8 @@ async fn runs_1_1_a_run_that_failed_changes_nothing_and_keeps_its_reason_and_its
         (report.requests, report.notes.as_slice()),
         (7, ["a remark".to_owned()].as_slice())
     );
+    assert_eq!((report.waited_ms, report.peak_memory_bytes), (3_000, 1 << 20));
+    assert_eq!(ended.cpu, Duration::from_millis(20));
     assert_eq!(report.users.skipped, 1);
     assert_eq!(
         house.store.skips(&house.tenant, &run).await.unwrap()[0].external_id,

@@ -1,0 +1,191 @@
+//! Schedules: when directories run next, and what the end of a run makes of that.
+
+use std::time::Duration;
+
+use idsync_model::{DisabledReason, TenantName, UnixMillis};
+use rusqlite::{Connection, Row, Transaction, named_params};
+
+use super::leases;
+use super::scope::{DirectoryScope, RunScope};
+use super::word::{from_json, json, unreadable, unsigned};
+use crate::{Failing, NotBefore, RunFacts, Scheduled, StoreError, Times};
+
+/// What a run's end does to its directory. A dry run leaves it as it is.
+pub(super) fn after_run(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    facts: &RunFacts,
+) -> Result<(), StoreError> {
+    // `is_due` may have been set during the run, by someone who did not mean this one.
+    const AFTER: &str = "
+        UPDATE directory
+        SET
+            failing = :failing,
+            next_try_at = :next_try_at,
+            not_before = :not_before,
+            not_before_reason = :not_before_reason,
+            is_due = max(is_due, :is_due),
+            provider_time = coalesce(:provider_time, provider_time)
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    const DISABLE: &str = "
+        UPDATE directory
+        SET state = 'disabled', disabled_reason = :reason
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND state = 'active'";
+    if scope.dry_run {
+        return Ok(());
+    }
+    let after = &facts.after;
+    transaction.execute(
+        AFTER,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":failing": after.failing.as_ref().map(json),
+            ":next_try_at": after.next_try_at.map(|at| at.0),
+            ":not_before": after.not_before.as_ref().map(|wish| wish.at.0),
+            ":not_before_reason": after.not_before.as_ref().map(|wish| &wish.reason),
+            ":is_due": after.is_due,
+            ":provider_time": facts.provider_time.map(|at| at.0),
+        },
+    )?;
+    if let Some(kind) = after.disable {
+        transaction.execute(
+            DISABLE,
+            named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":reason": json(DisabledReason::Host { kind }),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// What the begin of a run does: it is no longer due. A dry run leaves the directory as it is.
+pub(super) fn at_begin(
+    transaction: &Transaction<'_>,
+    scope: DirectoryScope,
+    started_at: UnixMillis,
+) -> Result<(), StoreError> {
+    const BEGIN: &str = "
+        UPDATE directory
+        SET last_began_at = :started_at, is_due = 0
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        BEGIN,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":started_at": started_at.0,
+        },
+    )?;
+    Ok(())
+}
+
+/// What enabling does: a run is due, and how runs failed before is forgotten.
+pub(super) fn at_enabling(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const ENABLE: &str = "
+        UPDATE directory
+        SET is_due = 1, failing = NULL, next_try_at = NULL, not_before = NULL, not_before_reason = NULL
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        ENABLE,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
+}
+
+pub(super) fn set_every(
+    transaction: &Transaction<'_>,
+    scope: DirectoryScope,
+    every: Duration,
+) -> Result<(), StoreError> {
+    const SET: &str = "
+        UPDATE directory
+        SET every_ms = :every_ms
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        SET,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":every_ms": i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
+        },
+    )?;
+    Ok(())
+}
+
+pub(super) fn set_due(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const SET: &str = "
+        UPDATE directory
+        SET is_due = 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        SET,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
+}
+
+/// The active directories of all tenants.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError> {
+    const ALL: &str = "
+        SELECT
+            t.name AS tenant, d.id, d.provider, d.name, d.verified_settings, d.every_ms, d.last_began_at, d.next_try_at,
+            d.not_before, d.not_before_reason, d.is_due,
+            r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
+        FROM directory AS d
+        JOIN tenant AS t ON t.tenant_id = d.tenant_id
+        LEFT JOIN lease AS l ON l.directory_key = d.directory_key
+        LEFT JOIN run AS r ON r.run_key = l.run_key
+        WHERE d.state = 'active' AND d.removed_at IS NULL AND d.verified_settings IS NOT NULL
+        ORDER BY t.name, d.name";
+    let mut statement = connection.prepare_cached(ALL)?;
+    let mut rows = statement.query([])?;
+    let mut scheduled = Vec::new();
+    while let Some(row) = rows.next()? {
+        scheduled.push(Scheduled {
+            tenant: row
+                .get::<_, String>("tenant")?
+                .parse::<TenantName>()
+                .map_err(|e| unreadable("a tenant's name", e))?,
+            directory: row
+                .get::<_, String>("id")?
+                .parse()
+                .map_err(|e| unreadable("a directory's id", e))?,
+            provider: row.get("provider")?,
+            name: row.get("name")?,
+            settings: from_json("verified settings", &row.get::<_, String>("verified_settings")?)?,
+            times: times(row)?,
+            lease: leases::from_row(row)?,
+        });
+    }
+    Ok(scheduled)
+}
+
+/// The times in a row of a directory.
+pub(super) fn times(row: &Row<'_>) -> Result<Times, StoreError> {
+    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
+    Ok(Times {
+        every: Duration::from_millis(unsigned(row.get("every_ms")?)),
+        last_began_at: moment("last_began_at")?,
+        next_try_at: moment("next_try_at")?,
+        not_before: moment("not_before")?
+            .map(|at| {
+                let reason: Option<String> = row.get("not_before_reason")?;
+                Ok::<_, rusqlite::Error>(NotBefore {
+                    at,
+                    reason: reason.unwrap_or_default(),
+                })
+            })
+            .transpose()?,
+        is_due: row.get("is_due")?,
+    })
+}
+
+/// How runs fail, in a row of a directory.
+pub(super) fn failing(row: &Row<'_>) -> Result<Option<Failing>, StoreError> {
+    row.get::<_, Option<String>>("failing")?
+        .map(|text| from_json("how runs fail", &text))
+        .transpose()
+}

@@ -33,6 +33,12 @@ pub enum CapabilityError {
     /// The staging refused or failed.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// The run may write no more: it was ended, or another process has taken it over.
+    #[error("the run was ended while its plugin went on")]
+    RunOver {
+        /// In the store's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The vault failed.
     #[error("a value of the directory's vault could not be {attempt}")]
     Vault {
@@ -46,18 +52,25 @@ pub enum CapabilityError {
 impl CapabilityError {
     /// Whether the plugin is to blame; else the host is.
     pub fn is_the_plugins(&self) -> bool {
-        !matches!(self, Self::Vault { .. } | Self::Staging(StagingError::Host(_)))
+        !matches!(
+            self,
+            Self::Vault { .. } | Self::RunOver { .. } | Self::Staging(StagingError::Host(_))
+        )
     }
 
     /// The failure that a run ends with, in the words of an admin. `stage` says where it happened.
     pub fn to_failure(&self, stage: &str) -> Failure {
-        let (kind, hint) = if self.is_the_plugins() {
-            (ErrorKind::Plugin, "Report this to the author of the plugin.")
-        } else {
-            (
+        let (kind, hint) = match self {
+            // Not as cancelled: nobody asked the plugin to end.
+            Self::RunOver { .. } => (
+                ErrorKind::Host,
+                "See how the run ended, and which one came after it: `idsync run list`.",
+            ),
+            _ if self.is_the_plugins() => (ErrorKind::Plugin, "Report this to the author of the plugin."),
+            _ => (
                 ErrorKind::Host,
                 "Look at the host's log and at the space on the disk of its data directory.",
-            )
+            ),
         };
         Failure::new(kind, stage, with_causes(self), hint)
     }

@@ -23,6 +23,9 @@ pub enum RememberError {
     /// It does not fit beside the others.
     #[error("the value does not fit beside the others that the directory's vault holds")]
     Full,
+    /// The run that it was kept for may write no more: it was ended, or another process has taken it over.
+    #[error("the run may write no more")]
+    RunOver(#[source] SealedValuesError),
     /// The store failed.
     #[error("the store did not keep the value")]
     Store(#[source] SealedValuesError),
@@ -138,6 +141,7 @@ impl vault::Host for VaultCtx {
                 limit: MEMORY_LIMIT_BYTES,
             }
             .into()),
+            Err(RememberError::RunOver(source)) => Err(CapabilityError::RunOver { source }.into()),
             Err(RememberError::Store(source)) => Err(CapabilityError::Vault {
                 attempt: "kept",
                 source,
@@ -177,6 +181,7 @@ mod tests {
         secrets: BTreeMap<String, Vec<u8>>,
         remembered: Mutex<BTreeMap<String, Vec<u8>>>,
         is_away: bool,
+        is_over: bool,
     }
 
     #[async_trait]
@@ -197,6 +202,9 @@ mod tests {
             plain_bytes: u64,
             limit_bytes: u64,
         ) -> Result<(), RememberError> {
+            if self.is_over {
+                return Err(RememberError::RunOver("the run lost its lease".into()));
+            }
             let mut remembered = self.remembered.lock().unwrap();
             let others: usize = remembered
                 .iter()
@@ -298,6 +306,28 @@ mod tests {
             "{}",
             failure.summary
         );
+    }
+
+    #[tokio::test]
+    async fn runs_6_3_a_run_that_lost_its_lease_remembers_nothing() {
+        let values = Arc::new(InMemory {
+            is_over: true,
+            ..InMemory::default()
+        });
+        let mut vault = VaultCtx::new(CallKind::Sync, values.clone(), sealer());
+        let error = vault
+            .remember("apps".to_owned(), b"0oa1".to_vec())
+            .await
+            .unwrap_err();
+        let failure = crate::error::failure_in(&error, "sync");
+        assert_eq!(failure.kind, ErrorKind::Host);
+        assert!(failure.hint.contains("run list"), "{}", failure.hint);
+        assert!(
+            failure.summary.ends_with("the run lost its lease"),
+            "{}",
+            failure.summary
+        );
+        assert!(values.remembered.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

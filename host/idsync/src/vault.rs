@@ -30,6 +30,9 @@ impl SealedValues for StoredValues {
             .await
         {
             Err(StoreError::VaultFull { .. }) => Err(RememberError::Full),
+            Err(error @ (StoreError::RunEnded { .. } | StoreError::LeaseLost { .. })) => {
+                Err(RememberError::RunOver(error.into()))
+            }
             other => other.map_err(|error| RememberError::Store(error.into())),
         }
     }

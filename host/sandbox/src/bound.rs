@@ -179,6 +179,16 @@ impl Asked<'_> {
             limits.log_lines,
         );
         let timer = TimerCtx::new(kind, Arc::clone(&clock), time_limit, context.cancel.clone());
+        let egress = EgressCtx::new(
+            kind,
+            client,
+            reach
+                .as_ref()
+                .map_or_else(EgressGrant::nothing, |reach| reach.egress.clone()),
+            egress_limits(limits),
+            Arc::clone(&clock),
+            context.cancel.clone(),
+        );
         let told = Arc::clone(&book);
         let call = Call {
             kind,
@@ -186,7 +196,7 @@ impl Asked<'_> {
             plugin: pre,
             limits,
             clock: Arc::clone(&clock),
-            granted: granted(kind, limits, &clock, &book, client, timer, reach),
+            granted: granted(kind, limits, &clock, &book, egress, timer, reach),
             book,
             time_limit,
             cancel: context.cancel.clone(),
@@ -202,24 +212,22 @@ fn granted(
     limits: &Limits,
     clock: &Arc<dyn idsync_model::Clock>,
     book: &Arc<LogBook>,
-    client: &EgressClient,
+    egress: EgressCtx,
     timer: TimerCtx,
     reach: Option<Reach<'_>>,
 ) -> Granted {
-    let (grant, keys, vault, staging) = match reach {
+    let (keys, vault, staging) = match reach {
         None => (
-            EgressGrant::nothing(),
             KeysCtx::new(kind, None, EgressGrant::nothing(), Arc::clone(clock)),
             VaultCtx::empty(kind),
             StagingCtx::none(kind),
         ),
         Some(Reach {
             grants,
-            egress,
+            egress: grant,
             staging,
         }) => (
-            egress.clone(),
-            KeysCtx::new(kind, grants.key.clone(), egress, Arc::clone(clock)),
+            KeysCtx::new(kind, grants.key.clone(), grant, Arc::clone(clock)),
             match &grants.vault {
                 Some((values, sealer)) => VaultCtx::new(kind, Arc::clone(values), sealer.clone()),
                 None => VaultCtx::empty(kind),
@@ -231,7 +239,6 @@ fn granted(
         ),
     };
     let keys = keys.with_signature_limit(limits.requests.saturating_mul(2));
-    let egress = EgressCtx::new(kind, client, grant, egress_limits(limits), Arc::clone(clock));
     Granted::new(
         Arc::clone(book),
         egress,

@@ -163,8 +163,13 @@ impl Fault {
             return Self::Host(error);
         }
         let root = error.root_cause().to_string();
-        // wasmtime 48 has no public types for these three; the tests of hostile plugins notice when the texts change.
-        if root.contains("fuel allocated for hostcalls") {
+        // wasmtime 48 has no public types for these four; the tests of loading and of hostile plugins notice when the
+        // texts change.
+        if error.to_string().starts_with("failed to convert function") {
+            Self::Contract(format!(
+                "it was built against other types than those of this version of idsync ({root})"
+            ))
+        } else if root.contains("fuel allocated for hostcalls") {
             Self::BoundaryCall {
                 limit_bytes: limits.boundary_call_bytes,
             }
@@ -197,6 +202,7 @@ impl Fault {
             Self::Memory { .. } | Self::CpuTotal { .. } | Self::Deadline { .. } => RAISE_OR_TELL,
             Self::Cancelled { .. } => "",
             Self::MemoryUnavailable => "Run fewer syncs at once, or give the machine more memory.",
+            Self::Host(error) if error.is::<PoolConcurrencyLimitError>() => "Run fewer syncs at once.",
             Self::Host(_) => "Look at the log of idsync; this is no fault of the directory's.",
             _ => TELL_THE_AUTHOR,
         }
@@ -236,7 +242,12 @@ impl Fault {
 mod tests {
     use std::io;
 
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Linker};
+
     use super::*;
+    use crate::engine::PluginEngine;
+    use crate::limits::Pool;
 
     fn fault(error: wasmtime::Error, stage: Stage) -> Fault {
         Fault::from_error(error, stage, &Limits::default())
@@ -256,6 +267,27 @@ mod tests {
         let failure = fault(no_memory(), Stage::Calling).to_failure("sync");
         assert_eq!(failure.kind, ErrorKind::Host, "{failure:?}");
         assert!(failure.summary.contains("out of memory"), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pool_without_room_is_the_hosts_fault() {
+        let limits = Limits::default();
+        let engine = PluginEngine::new(&Pool::new(1, &limits)).expect("an engine");
+        let engine = engine.wasmtime();
+        let text = "(component (core module $m (memory 1)) (core instance (instantiate $m)))";
+        let component =
+            Component::new(engine, wat::parse_str(text).expect("right text")).expect("it compiles");
+        let linker = Linker::<()>::new(engine);
+        let (mut first, mut second) = (Store::new(engine, ()), Store::new(engine, ()));
+        for store in [&mut first, &mut second] {
+            store.set_epoch_deadline(1);
+        }
+        let fits = linker.instantiate_async(&mut first, &component).await;
+        fits.expect("there is one place");
+        let full = linker.instantiate_async(&mut second, &component).await;
+        let failure = fault(full.expect_err("it is taken"), Stage::Instantiating).to_failure("sync");
+        assert_eq!(failure.kind, ErrorKind::Host, "{failure:?}");
+        assert_eq!(failure.hint, "Run fewer syncs at once.");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use idsync_capability::ProviderPre;
-use idsync_capability::egress::HostPort;
-use idsync_model::{Description, Failure, Settings};
+use idsync_capability::egress::{GrantError, HostPort};
+use idsync_model::{Description, Settings};
 use serde::Serialize;
 
 use crate::bound::{BoundPlugin, Grants};
@@ -103,9 +103,8 @@ impl Plugin {
 
     /// The hosts that a directory with these settings reaches, each as `HOST:PORT`, in order. An error says what is
     /// wrong with the setting, or with the description, that names a host.
-    pub fn hosts(&self, settings: &Settings) -> Result<Vec<String>, Failure> {
-        let grant = self.floor.egress.grant(&self.description, settings);
-        let grant = grant.map_err(|error| error.to_failure())?;
+    pub fn hosts(&self, settings: &Settings) -> Result<Vec<String>, GrantError> {
+        let grant = self.floor.egress.grant(&self.description, settings)?;
         Ok(grant.hosts().map(HostPort::with_port).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use idsync_capability::ProviderPre;
 use idsync_capability::egress::Egress;
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::engine::PluginEngine;
 use crate::error::SandboxError;
 use crate::limits::{Limits, Pool};
-use crate::load;
+use crate::load::{self, Stamp};
 use crate::plugin::Plugin;
 
 /// How a sandbox is set up.
@@ -60,6 +60,8 @@ pub struct Sandbox {
     compiling: Compiling,
     cache: Arc<Cache>,
     loaded: Mutex<HashMap<Digest, Arc<LoadedOnce>>>,
+    /// What was loaded last from each file: between two runs too, nothing is loaded twice.
+    files: Mutex<HashMap<PathBuf, (Stamp, Arc<Plugin>)>>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -92,20 +94,57 @@ impl Sandbox {
             compiling: setup.compiling,
             cache: Arc::new(cache),
             loaded: Mutex::default(),
+            files: Mutex::default(),
         }))
     }
 
     /// Loads the plugin in a file. One that is loaded already, under whatever name, is the same plugin; a file that
-    /// was replaced is another one.
-    pub async fn load(self: &Arc<Self>, path: &Path) -> Result<Arc<Plugin>, SandboxError> {
+    /// was replaced is another one. A file that was not touched since it was loaded is not read again.
+    pub async fn load(&self, path: &Path) -> Result<Arc<Plugin>, SandboxError> {
+        if let Some(plugin) = self.unchanged(path).await {
+            return Ok(plugin);
+        }
         let file = path.to_owned();
-        let (bytes, digest) = off_the_executor(move || {
-            load::read(&file).map(|bytes| {
+        let (bytes, stamp, digest) = off_the_executor(move || {
+            load::read(&file).map(|(bytes, stamp)| {
                 let digest = Digest::of(&bytes);
-                (bytes, digest)
+                (bytes, stamp, digest)
             })
         })
         .await?;
+        let plugin = self.load_once(path, bytes, digest).await?;
+        if stamp.is_settled(self.floor.clock.now()) {
+            self.files().insert(path.to_owned(), (stamp, Arc::clone(&plugin)));
+        }
+        Ok(plugin)
+    }
+
+    /// What was loaded from the file, where it was not touched since. What was loaded from a file that is no longer
+    /// the same is given up.
+    async fn unchanged(&self, path: &Path) -> Option<Arc<Plugin>> {
+        let file = path.to_owned();
+        let present = off_the_executor(move || Stamp::of(&file).ok()).await;
+        let mut files = self.files();
+        let (stamp, plugin) = files.get(path)?;
+        if Some(*stamp) == present {
+            return Some(Arc::clone(plugin));
+        }
+        files.remove(path);
+        None
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, (Stamp, Arc<Plugin>)>> {
+        // A map of handles is right whatever panicked beside it.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads a plugin that nobody has.
+    async fn load_once(
+        &self,
+        path: &Path,
+        bytes: Vec<u8>,
+        digest: Digest,
+    ) -> Result<Arc<Plugin>, SandboxError> {
         let once = self.once(digest);
         let mut loaded = once.lock().await;
         if let Some(plugin) = loaded.upgrade() {

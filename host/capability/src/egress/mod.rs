@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{Clock, ProviderTime};
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime::{StoreContextMut, error::Context as _};
 use wasmtime_wasi_http::p2::bindings::LinkOptions;
@@ -62,16 +63,18 @@ pub struct EgressCtx {
     http: WasiHttpCtx,
     sender: Sender,
     requests: u64,
+    cancel: CancellationToken,
 }
 
 impl EgressCtx {
-    /// A call that may reach the hosts of `grant`, over the connections of `client`.
+    /// A call that may reach the hosts of `grant`, over the connections of `client`, until it is asked to end.
     pub fn new(
         call: CallKind,
         client: &EgressClient,
         grant: EgressGrant,
         limits: EgressLimits,
         clock: Arc<dyn Clock>,
+        cancel: CancellationToken,
     ) -> Self {
         Self {
             call,
@@ -85,6 +88,7 @@ impl EgressCtx {
                 next: None,
             },
             requests: 0,
+            cancel,
         }
     }
 
@@ -114,6 +118,10 @@ impl EgressCtx {
         // A tunnel would carry what is not looked at.
         if matches!(request.method, Method::Connect) {
             return Ok(Some(ErrorCode::HttpRequestMethodInvalid));
+        }
+        // What is under way goes on.
+        if self.cancel.is_cancelled() {
+            return Ok(Some(ErrorCode::ConnectionTerminated));
         }
         let limits = &self.sender.limits;
         let header_bytes = size_of_headers(&request.headers);

@@ -208,7 +208,7 @@ async fn the_wall_time_of_the_limits_is_kept_whatever_the_caller_allows() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_does_not_heed_is_ended_after_the_grace() {
+async fn runs_6_6_a_plugin_that_does_not_heed_is_ended_after_the_grace() {
     let place = Place::new(short_times());
     let plugin = place.hostile().await;
     let context = context();

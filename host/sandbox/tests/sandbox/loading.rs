@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use idsync_model::{Clock, ErrorKind, SystemClock, UnixMillis};
 use idsync_sandbox::{Compiling, Limits, Pool, Sandbox, SandboxError};
 
 use crate::support::{Place, master_key, no_grants, setup, sync, test_plugin};
@@ -36,7 +37,9 @@ async fn load(sandbox: &Arc<Sandbox>) -> Result<(), SandboxError> {
 #[tokio::test]
 async fn inspect_shows_what_a_plugin_is() {
     let place = Place::new(Limits::default());
-    let shown = place.plugin().await.inspect();
+    let plugin = place.plugin().await;
+    assert_eq!(plugin.contract(), "idsync:plugin@0.1.0");
+    let shown = plugin.inspect();
     let json = serde_json::to_value(&shown).expect("it is plain");
     assert_eq!(json["id"], "hostile");
     assert_eq!(json["version"], "1.0.0");
@@ -123,6 +126,29 @@ async fn an_export_of_other_types_is_refused() {
         .await;
     assert!(matches!(error, SandboxError::Contract { .. }), "{error}");
     assert!(error.to_string().contains("describe"), "{error}");
+}
+
+#[tokio::test]
+async fn functions_of_other_types_are_the_plugins_fault() {
+    let place = Place::new(Limits::default());
+    let error = place
+        .refused(
+            r#"(component
+                (core module $m (func (export "f")))
+                (core instance $i (instantiate $m))
+                (func $f (canon lift (core func $i "f")))
+                (instance $all
+                    (export "describe" (func $f))
+                    (export "normalize" (func $f))
+                    (export "verify" (func $f))
+                    (export "sync" (func $f))
+                    (export "explain" (func $f)))
+                (export "idsync:plugin/directory-sync@0.1.0" (instance $all)))"#,
+        )
+        .await;
+    let failure = error.to_failure();
+    assert_eq!(failure.kind, ErrorKind::Plugin, "{failure:?}");
+    assert!(failure.summary.contains("other types"), "{failure:?}");
 }
 
 #[tokio::test]
@@ -306,6 +332,48 @@ async fn two_sandboxes_may_compile_at_once() {
     one.expect("it compiles");
     two.expect("it compiles as well");
     the_cached(folder.path());
+}
+
+/// A clock by which every file was left alone for a long time.
+struct NextYear;
+
+impl Clock for NextYear {
+    fn now(&self) -> UnixMillis {
+        SystemClock::new().now().plus(Duration::from_hours(24 * 365))
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test]
+async fn runs_7_4_a_plugin_that_was_not_touched_is_not_loaded_again_between_runs() {
+    let place = Place::with(Limits::default(), |setup| setup.clock = Arc::new(NextYear));
+    let path = place.folder.path().join("provider.wasm");
+    fs::copy(test_plugin("test-plugin-hostile"), &path).expect("a temporary folder");
+    let digest = place.sandbox.load(&path).await.expect("it is a plugin").digest();
+    // Whatever is compiled or taken from the cache is in the cache again afterwards.
+    fs::remove_file(the_cached(place.folder.path())).expect("it was kept");
+    for _ in 0..2 {
+        let again = place.sandbox.load(&path).await.expect("it is a plugin");
+        assert_eq!(again.digest(), digest);
+    }
+    assert!(cached(place.folder.path()).is_empty());
+
+    // Another file of the same name, however much it is like the first.
+    let other = place.folder.path().join("other");
+    let bytes = fs::read(&path).expect("our own file");
+    fs::write(&other, vec![b'x'; bytes.len()]).expect("our own folder");
+    fs::rename(&other, &path).expect("our own folder");
+    place.sandbox.load(&path).await.expect_err("it was replaced");
+    fs::write(&other, &bytes).expect("our own folder");
+    fs::rename(&other, &path).expect("our own folder");
+    place.sandbox.load(&path).await.expect("the first one again");
+    assert_eq!(
+        cached(place.folder.path()).len(),
+        1,
+        "nothing had kept it meanwhile"
+    );
 }
 
 #[tokio::test]

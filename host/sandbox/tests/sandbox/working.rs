@@ -7,7 +7,7 @@ use std::time::Duration;
 use idsync_model::{ErrorKind, Mode, Provider as _, SyncRequest, Wake};
 use idsync_sandbox::{Limits, Pool};
 
-use crate::support::{Place, Shelf, context, no_grants, settings, sync, sync_with};
+use crate::support::{Place, Shelf, context, no_grants, settings, settings_with_host, sync, sync_with};
 
 #[tokio::test]
 async fn every_function_is_reached() {
@@ -56,7 +56,7 @@ async fn every_function_is_reached() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_asked_to_end_says_so_itself() {
+async fn runs_6_6_a_plugin_that_is_asked_to_end_says_so_itself() {
     let place = Place::new(Limits::default());
     let plugin = place.hostile().await;
     let context = context();
@@ -96,6 +96,42 @@ async fn waiting_costs_no_processor_time() {
         "{:?}",
         computed.usage.cpu
     );
+}
+
+#[tokio::test]
+async fn what_a_failed_call_used_is_told() {
+    let place = Place::with(Limits::default(), |setup| {
+        setup.limits.cpu_between_host_calls = Duration::from_millis(300);
+    });
+    let plugin = place.hostile().await;
+    for (behaviour, kind) in [
+        ("spin", ErrorKind::Plugin),
+        ("trap", ErrorKind::Plugin),
+        ("escape-codes", ErrorKind::Unavailable),
+    ] {
+        let end = sync(&plugin, behaviour).await;
+        assert_eq!(end.result.expect_err("it fails").kind, kind, "{behaviour}");
+        assert!(end.usage.cpu > Duration::ZERO, "{behaviour}");
+        assert!(end.usage.peak_memory_bytes >= 64 * 1024, "{behaviour}");
+    }
+    let place = Place::new(Limits::default());
+    let end = sync(&place.hostile().await, "memory").await;
+    end.result.expect_err("it fails");
+    assert!(end.usage.peak_memory_bytes >= 120 << 20, "{:?}", end.usage);
+}
+
+#[tokio::test]
+async fn runs_7_3_a_directory_says_which_hosts_and_ports_it_reaches() {
+    let place = Place::new(Limits::default());
+    let plugin = place.plugin().await;
+    let hosts = |host| plugin.hosts(&settings_with_host("none", host));
+    assert_eq!(
+        hosts("Org.Example.com.").expect("it is a host"),
+        ["org.example.com:443"]
+    );
+    assert_eq!(hosts("").expect("nothing is set"), [""; 0]);
+    let refused = hosts("org.example.com:8443").expect_err("the operator allowed no port");
+    assert_eq!(refused.to_failure().kind, ErrorKind::InvalidSettings);
 }
 
 #[tokio::test]

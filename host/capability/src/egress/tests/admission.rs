@@ -21,6 +21,10 @@ impl Resolve for Silent {
 
 /// A call whose description names `acme.okta.com`.
 fn call_of(call: CallKind, limits: EgressLimits) -> EgressCtx {
+    call_until(CancellationToken::new(), call, limits)
+}
+
+fn call_until(cancel: CancellationToken, call: CallKind, limits: EgressLimits) -> EgressCtx {
     let description = Description {
         id: "okta".to_owned(),
         name: "Okta".to_owned(),
@@ -36,7 +40,7 @@ fn call_of(call: CallKind, limits: EgressLimits) -> EgressCtx {
     let egress = Egress::with_resolver(&[], PrivateEgress::default(), Arc::new(Silent)).unwrap();
     let grant = egress.grant(&description, &Settings::default()).unwrap();
     let clock = Arc::new(SystemClock::new());
-    EgressCtx::new(call, &egress.client(), grant, limits, clock)
+    EgressCtx::new(call, &egress.client(), grant, limits, clock, cancel)
 }
 
 fn request_to(scheme: Option<Scheme>, authority: &str) -> HostOutgoingRequest {
@@ -96,6 +100,23 @@ async fn a_tunnel_is_not_opened() {
     };
     let refused = handle(&mut ctx, &mut ResourceTable::new(), request).unwrap();
     assert!(matches!(refused, Err(ErrorCode::HttpRequestMethodInvalid)));
+}
+
+#[tokio::test]
+async fn runs_6_6_no_request_is_begun_once_the_call_is_asked_to_end() {
+    let cancel = CancellationToken::new();
+    let mut ctx = call_until(cancel.clone(), CallKind::Sync, limits());
+    let mut table = ResourceTable::new();
+    let under_way = handle(&mut ctx, &mut table, request_to(None, "acme.okta.com")).unwrap();
+    cancel.cancel();
+    let refused = handle(&mut ctx, &mut table, request_to(None, "acme.okta.com")).unwrap();
+    assert!(matches!(refused, Err(ErrorCode::ConnectionTerminated)));
+    assert_eq!(ctx.requests(), 1);
+    assert!(
+        InFlight::begin(&ctx.sender.in_flight, 1).is_none(),
+        "the first goes on"
+    );
+    drop(under_way);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DeleteLimits, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport, TenantName,
-    Trigger,
+    Clock, DeleteLimits, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport,
+    TenantName, Trigger,
 };
 use idsync_store::{Directory, NewRun, RunEnd, RunRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;

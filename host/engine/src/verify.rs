@@ -18,6 +18,10 @@ pub struct VerifyOrder {
     pub directory: DirectoryId,
     /// The settings to verify: those that were checked, and that the fingerprint is of.
     pub settings: Settings,
+    /// The directory's mark when the settings were read: it tells whether they were changed meanwhile.
+    pub settings_mark: u64,
+    /// The id of the key that the provider signs with, where it needs one.
+    pub kid: Option<String>,
     /// A digest of all that is verified: settings, secrets, key, the plugin's major version.
     pub fingerprint: String,
     /// The version of the plugin behind the provider.
@@ -52,10 +56,12 @@ pub async fn verify(
             fingerprint: order.fingerprint,
             plugin_version: order.plugin_version,
             org_id: verification.org_id.clone(),
+            scope: Vec::new(),
+            kid: order.kid,
             at: clock.now(),
         };
         store
-            .record_verification(&order.tenant, &order.directory, verified)
+            .record_verification(&order.tenant, &order.directory, verified, order.settings_mark)
             .await?;
     }
     Ok(verification)

@@ -11,7 +11,7 @@ use idsync_model::{
     Clock, ErrorKind, Normalized, Provider, SettingProblem, Settings, SystemClock, TenantName, with_causes,
 };
 use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
-use idsync_store::{Directory, DirectoryVault, SqliteStore, Store};
+use idsync_store::{Directory, DirectoryVault, SecretOf, SqliteStore, Store};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
@@ -200,7 +200,10 @@ impl App {
             add(value.as_bytes());
         }
         for name in &directory.secret_names {
-            let sealed = self.store.secret(self.tenant(), &directory.id, name).await?;
+            let sealed = self
+                .store
+                .secret(self.tenant(), &directory.id, name, SecretOf::Next)
+                .await?;
             add(name.as_bytes());
             add(sealed.as_ref().map_or(&[], |sealed| &sealed.0));
         }

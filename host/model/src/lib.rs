@@ -9,6 +9,7 @@ mod description;
 mod directory;
 mod event;
 mod failure;
+mod feed;
 mod id;
 mod limit;
 mod provider;
@@ -24,6 +25,7 @@ pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingS
 pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use failure::{ErrorKind, Failure};
+pub use feed::{FeedCursor, FeedId};
 pub use id::{DirectoryId, ExternalId, InvalidId, OwnerId, RunId, TenantName};
 pub use limit::{DeleteLimit, DeleteLimits, InvalidLimit};
 pub use provider::{CallContext, Provider, ProviderTime, SyncEnd, SyncRequest, SyncSummary, Usage, Wake};

@@ -38,6 +38,16 @@ pub struct SealedSecret {
     pub value: Option<Sealed>,
 }
 
+/// Which value of a secret setting is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SecretOf {
+    /// The one that runs use.
+    #[default]
+    Verified,
+    /// The one that the next verification is of: what waits for it, else the present one.
+    Next,
+}
+
 /// A key pair to be stored with a new directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
@@ -64,6 +74,15 @@ pub struct SigningKey {
     pub sealed_private: Sealed,
     /// When it was made.
     pub created_at: UnixMillis,
+}
+
+/// The key pairs of a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SigningKeys {
+    /// The one that runs use.
+    pub current: Option<SigningKey>,
+    /// The one that takes its place when it is verified.
+    pub next: Option<SigningKey>,
 }
 
 /// What a directory begins with. It is a draft.
@@ -96,6 +115,10 @@ pub struct Verified {
     pub plugin_version: String,
     /// The org that answered.
     pub org_id: Option<String>,
+    /// The parts of the org that the settings sync, by the provider's ids. No two directories of a tenant share one.
+    pub scope: Vec<String>,
+    /// The id of the key that signed, where the provider needs one.
+    pub kid: Option<String>,
     /// When.
     pub at: UnixMillis,
 }
@@ -117,8 +140,14 @@ pub struct Directory {
     pub disabled_reason: Option<DisabledReason>,
     /// Its settings that are no secret.
     pub settings: Settings,
-    /// The names of its secret settings.
+    /// Raised by each change of its settings and secrets. A verification counts only for the mark that it began with.
+    pub settings_mark: u64,
+    /// The names of its secret settings, those that wait for a verification among them.
     pub secret_names: Vec<String>,
+    /// The names of secret settings that were set or erased since the last verification.
+    pub waiting_secrets: Vec<String>,
+    /// The id of the key that takes the present one's place when it is verified.
+    pub next_key: Option<String>,
     /// What was last verified.
     pub verified: Option<Verified>,
     /// Its newest run, of whatever outcome.

@@ -1,8 +1,38 @@
 //! Why the store refused or failed, with what to do about it.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use idsync_model::{ExternalId, RunId, TenantName};
+use idsync_model::{ExternalId, FeedCursor, RunId, TenantName};
+
+/// Why a reader's position in the change feed can't be gone on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PositionRefused {
+    /// It is of a feed that the tenant had before its store was restored.
+    AnotherFeed,
+    /// No change has that number yet.
+    Beyond {
+        /// The number of the tenant's last change.
+        last: u64,
+    },
+    /// Changes after it are no longer kept.
+    Purged {
+        /// The earliest position that can be gone on from.
+        earliest: u64,
+    },
+}
+
+impl fmt::Display for PositionRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnotherFeed => f.write_str("it is of another feed than the present one"),
+            Self::Beyond { last } => write!(f, "the last change is number {last}"),
+            Self::Purged { earliest } => {
+                write!(f, "changes are kept only from position {earliest} on")
+            }
+        }
+    }
+}
 
 use crate::Lease;
 
@@ -43,6 +73,43 @@ pub enum StoreError {
     /// The settings are not those that the new ones were made from.
     #[error("the settings were changed meanwhile; look at them and set again")]
     SettingsChanged,
+    /// Another directory of the tenant syncs the same part of the same org.
+    #[error(
+        "recording the verification failed because directory `{directory}` syncs the same part of the same org; name \
+         another app, or remove one of the two"
+    )]
+    SameScope {
+        /// The other directory's name.
+        directory: String,
+    },
+    /// The directory has a second key that was not verified yet.
+    #[error(
+        "adding a key failed because key {kid} waits to be verified already; verify it, or drop it with \
+         `idsync directory rotate-key --abort`"
+    )]
+    NextKeyWaits {
+        /// The key that waits.
+        kid: String,
+    },
+    /// The directory has no second key.
+    #[error("dropping the next key failed because there is none; `idsync directory rotate-key` makes one")]
+    NoNextKey,
+    /// Changes can't be read on from a position.
+    #[error(
+        "reading the changes after {asked} failed: {why}; export again, and go on from the export's last line"
+    )]
+    FeedPosition {
+        /// The position.
+        asked: FeedCursor,
+        /// What is wrong with it.
+        why: PositionRefused,
+    },
+    /// The file that a backup was to be written to exists.
+    #[error("the backup was not written because {} exists already; name a new file", path.display())]
+    BackupExists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The directory was changed by another apply, removal or disabling since the plan was begun.
     #[error(
         "the plan of {run} was made at generation {planned} of its directory, which is at {found} now; sync again"

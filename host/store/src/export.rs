@@ -1,9 +1,10 @@
 //! The rows of an export, as scripts and readers see them.
 
-use serde::Serialize;
+use idsync_model::{FeedCursor, FeedId};
+use serde::{Deserialize, Serialize};
 
 /// A user as readers see it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UserRow {
     /// The provider's id.
     pub external_id: String,
@@ -22,7 +23,7 @@ pub struct UserRow {
 }
 
 /// A group as readers see it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupRow {
     /// The provider's id.
     pub external_id: String,
@@ -55,6 +56,10 @@ pub enum ExportRow {
     End {
         /// The number of the tenant's last change: `export`, then the changes after it, is a full copy.
         seq: u64,
+        /// The feed that the number is of.
+        feed: FeedId,
+        /// Both as [`Store::changes`](crate::Store::changes) takes them.
+        cursor: FeedCursor,
     },
 }
 

@@ -28,16 +28,23 @@
 mod directory;
 mod error;
 mod export;
+mod feed;
 mod plan;
+mod purge;
 mod run;
 mod schedule;
 mod sqlite;
 mod store;
 
-pub use directory::{Directory, NewDirectory, NewKey, Sealed, SealedSecret, SigningKey, Tenant, Verified};
-pub use error::StoreError;
+pub use directory::{
+    Directory, NewDirectory, NewKey, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, Tenant,
+    Verified,
+};
+pub use error::{PositionRefused, StoreError};
 pub use export::{ExportRow, ExportSink, GroupRow, MembershipRow, UserRow};
+pub use feed::{AppliedCounts, ChangeBody, ChangePage, ChangeRow};
 pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow};
+pub use purge::{PurgeOrder, Purged};
 pub use run::{
     Applied, Lease, NewRun, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts,
 };

@@ -1,18 +1,19 @@
 //! The traits that everything else sees of the store, and the narrow view of it that one directory's plugin gets.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Group, Held, MembersVersion, Operation,
-    PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
+    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Group, Held, MembersVersion,
+    Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
 };
 
 use crate::{
-    Applied, Directory, ExportSink, Lease, NewDirectory, NewRun, Plan, PlannedRow, ReadWith, Resumable,
-    RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey, SkipCounts,
-    StoreError, Tenant, Verified,
+    Applied, ChangePage, Directory, ExportSink, Lease, NewDirectory, NewKey, NewRun, Plan, PlannedRow,
+    PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed,
+    SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StoreError, Tenant, Verified,
 };
 
 /// The identity store.
@@ -34,8 +35,9 @@ pub trait Store: Send + Sync {
     async fn directories(&self, tenant: &TenantName) -> Result<Vec<Directory>, StoreError>;
     /// One directory. An id counts before a name.
     async fn directory(&self, tenant: &TenantName, id_or_name: &str) -> Result<Directory, StoreError>;
-    /// Replaces the settings, and those secrets that are named. The next run is full. Errs with `SettingsChanged` when
-    /// the stored settings are not `expected`, from which the new ones were made.
+    /// Replaces the settings, and those secrets that are named; secrets of a directory that was ever verified wait for
+    /// the next verification, and runs use the present ones until then. The next run is full. Errs with
+    /// `SettingsChanged` when the stored settings are not `expected`, from which the new ones were made.
     async fn set_settings(
         &self,
         tenant: &TenantName,
@@ -46,12 +48,17 @@ pub trait Store: Send + Sync {
     ) -> Result<Directory, StoreError>;
     /// Records a successful verification. When it stands for something else than the last one did, the next run is
     /// full; when the settings or the org are other ones, the generation is raised, so that a run in progress, which
-    /// reads with the old ones, can't apply any more.
+    /// reads with the old ones, can't apply any more. Secrets that wait take effect, and so does the next key when it
+    /// is the one that signed: the old key is erased. `settings_mark` is the directory's when the verification began.
+    ///
+    /// Errs with `SettingsChanged` when settings, secrets or the key are other ones by now, and with `SameScope` when
+    /// another directory of the tenant syncs the same part of the same org.
     async fn record_verification(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
         verified: Verified,
+        settings_mark: u64,
     ) -> Result<Directory, StoreError>;
     /// Sets the state. Disabling ends a run in progress as cancelled and raises the fencing number, so that the run can
     /// write nothing more, even if the directory is enabled again before it notices. Enabling makes a run due at once,
@@ -78,12 +85,32 @@ pub trait Store: Send + Sync {
         tenant: &TenantName,
         directory: &DirectoryId,
     ) -> Result<Option<SigningKey>, StoreError>;
+    /// The key pair that runs use, and the one that waits.
+    async fn signing_keys(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<SigningKeys, StoreError>;
+    /// Adds a second key pair, which takes the first one's place when it is verified. Errs with `NextKeyWaits`.
+    async fn add_next_key(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        key: NewKey,
+    ) -> Result<Directory, StoreError>;
+    /// Erases the second key pair. Errs with `NoNextKey`.
+    async fn drop_next_key(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Directory, StoreError>;
     /// A secret setting.
     async fn secret(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
         name: &str,
+        of: SecretOf,
     ) -> Result<Option<Sealed>, StoreError>;
     /// A value that the directory's plugin keeps.
     async fn recall(
@@ -216,6 +243,24 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         sink: ExportSink,
     ) -> Result<u64, StoreError>;
+    /// Up to `limit` changes of the tenant, or of one of its directories, after a position, in their order. A removed
+    /// directory is known by its id. The position is checked and the changes are read at one moment. Errs with
+    /// `FeedPosition`.
+    async fn changes(
+        &self,
+        tenant: &TenantName,
+        since: &FeedCursor,
+        directory: Option<&DirectoryId>,
+        limit: u64,
+    ) -> Result<ChangePage, StoreError>;
+    /// Copies the store to a new file, as it is at one moment, while others read and write. A store that is opened from
+    /// the copy starts new feeds. Held plans and the master key are not in it. Errs with `BackupExists`.
+    async fn backup(&self, to: &Path) -> Result<(), StoreError>;
+    /// Erases what is kept for a time only, in all tenants: tombstones, changes, and the runs and ids that nothing
+    /// refers to any more. The generation of a directory that loses rows is raised.
+    async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError>;
+    /// Whether the last purge is `every` ago. One in the future does not count.
+    async fn purge_due(&self, every: Duration) -> Result<bool, StoreError>;
 }
 
 /// What is stored of a group that readers see.
@@ -305,6 +350,7 @@ pub struct DirectoryVault {
     store: Arc<dyn Store>,
     tenant: TenantName,
     directory: DirectoryId,
+    of: SecretOf,
     run: Option<RunId>,
 }
 
@@ -315,7 +361,17 @@ impl DirectoryVault {
             store,
             tenant,
             directory,
+            of: SecretOf::Verified,
             run: None,
+        }
+    }
+
+    /// The same for a verification: it shows the key and the secrets that wait for one, where there are any.
+    #[must_use]
+    pub fn for_verification(self) -> Self {
+        Self {
+            of: SecretOf::Next,
+            ..self
         }
     }
 
@@ -333,14 +389,20 @@ impl DirectoryVault {
         &self.directory
     }
 
-    /// The key pair that runs use.
+    /// The key pair that runs use; for a verification, the one that waits for it.
     pub async fn signing_key(&self) -> Result<Option<SigningKey>, StoreError> {
-        self.store.signing_key(&self.tenant, &self.directory).await
+        let keys = self.store.signing_keys(&self.tenant, &self.directory).await?;
+        Ok(match self.of {
+            SecretOf::Verified => keys.current,
+            SecretOf::Next => keys.next.or(keys.current),
+        })
     }
 
     /// A secret setting.
     pub async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
-        self.store.secret(&self.tenant, &self.directory, name).await
+        self.store
+            .secret(&self.tenant, &self.directory, name, self.of)
+            .await
     }
 
     /// A value that the plugin keeps.

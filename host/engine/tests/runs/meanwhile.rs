@@ -51,10 +51,10 @@ async fn record(
     change: impl FnOnce(&mut Verified),
 ) {
     let now = store.directory(tenant, directory.as_str()).await.unwrap();
-    let mut verified = now.verified.unwrap();
+    let mut verified = now.verified.clone().unwrap();
     change(&mut verified);
     store
-        .record_verification(tenant, directory, verified)
+        .record_verification(tenant, directory, verified, now.settings_mark)
         .await
         .unwrap();
 }

@@ -151,6 +151,8 @@ impl World {
             tenant: self.tenant.clone(),
             directory: self.directory.clone(),
             settings,
+            settings_mark: self.directory().await.settings_mark,
+            kid: None,
             fingerprint: fingerprint.to_owned(),
             plugin_version: "1.0.0".to_owned(),
             by_person,

@@ -56,6 +56,12 @@ pub async fn verify(
         tenant: app.tenant().clone(),
         directory: directory.id.clone(),
         settings: directory.settings.clone(),
+        settings_mark: directory.settings_mark,
+        kid: app
+            .store()
+            .signing_key(app.tenant(), &directory.id)
+            .await?
+            .map(|key| key.kid),
         fingerprint: app.fingerprint(&directory, &description.version).await?,
         plugin_version: description.version.clone(),
         by_person: true,

@@ -6,6 +6,7 @@ use idsync_model::{Outcome, UnixMillis};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::connection::{attach, open_for_apply};
+use super::feed_mark;
 use super::runs::{self, Ending, RunCounts};
 use super::scope::{self, RunScope};
 use super::word::{json, signed, unsigned};
@@ -29,6 +30,7 @@ pub(super) fn apply(
         transaction.commit()?;
         applied
     };
+    feed_mark::settle(&mut connection);
     Ok(applied)
 }
 
@@ -146,6 +148,7 @@ impl Block<'_> {
             COUNT,
             named_params! { ":tenant_id": self.scope.tenant_id, ":seq": self.seq },
         )?;
+        feed_mark::announce(self.transaction)?;
         Ok(self.seq)
     }
 

@@ -7,6 +7,7 @@ use idsync_model::{Clock, TenantName};
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, named_params};
 use rusqlite_migration::{M, Migrations};
 
+use super::feed_mark;
 use super::files::{DataDir, make_private};
 use crate::StoreError;
 
@@ -20,7 +21,7 @@ const STEPS: &[M<'static>] = &[
 ];
 
 /// How long a statement waits for a writer of another process: longer than a large apply takes.
-const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How long emptying the journal waits for who reads: others wait for it meanwhile.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,7 +31,9 @@ const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the store, makes it where there is none, and brings an older one up to this version.
 pub(super) fn open_writer(files: &DataDir, clock: &dyn Clock) -> Result<Connection, StoreError> {
-    open_steps(files, clock, STEPS)
+    let mut connection = open_steps(files, clock, STEPS)?;
+    feed_mark::go_on_or_begin_anew(&mut connection, &files.database())?;
+    Ok(connection)
 }
 
 fn open_steps(
@@ -119,7 +122,7 @@ pub(super) fn attach(connection: &Connection, path: &Path, cache_kib: i64) -> Re
     Ok(())
 }
 
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,

@@ -4,7 +4,9 @@ use idsync_model::{
     DirectoryId, DirectoryState, DisabledReason, ErrorKind, Failure, RunId, Settings, StoredCounts,
     TenantName, UnixMillis,
 };
-use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, named_params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
+};
 
 use super::word::{from_json, from_word, json, unreadable, unsigned, word};
 use super::{leases, runs, schedules, scope, vault};
@@ -42,9 +44,9 @@ pub(super) fn add(
         Err(error) => return Err(error.into()),
     }
     let scope = scope::directory(&transaction, tenant, &new.id)?;
-    vault::set_secrets(&transaction, scope, &new.secrets)?;
+    vault::set_secrets(&transaction, scope, &new.secrets, false)?;
     if let Some(key) = &new.key {
-        vault::add_key(&transaction, scope, key, new.created_at)?;
+        vault::add_key(&transaction, scope, key, vault::KeyState::Current, new.created_at)?;
     }
     let directory = find(&transaction, tenant, new.id.as_str())?;
     transaction.commit()?;
@@ -62,7 +64,7 @@ macro_rules! select_directories {
                 d.held_since, d.last_full_at, d.last_full_plugin_version,
                 d.full_mark > d.full_mark_done AS full_run_due, d.generation, d.users, d.groups, d.memberships,
                 d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing,
-                d.created_at,
+                d.created_at, d.settings_mark, d.verified_scope, d.verified_kid,
                 r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
             FROM directory AS d
             LEFT JOIN lease AS l ON l.directory_key = d.directory_key
@@ -124,6 +126,8 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
             fingerprint,
             plugin_version,
             org_id: text("verified_org")?,
+            scope: from_json("a verified scope", &row.get::<_, String>("verified_scope")?)?,
+            kid: text("verified_kid")?,
             at,
         }),
         _ => None,
@@ -141,7 +145,10 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
             .map(|text| from_json("why a directory is disabled", &text))
             .transpose()?,
         settings: from_json("settings", &row.get::<_, String>("settings")?)?,
+        settings_mark: unsigned(row.get("settings_mark")?),
         secret_names: vault::secret_names(connection, directory_key)?,
+        waiting_secrets: vault::waiting_secrets(connection, directory_key)?,
+        next_key: vault::next_key(connection, directory_key)?,
         verified,
         last_run: runs::newest(connection, directory_key)?,
         held_since: moment("held_since")?,
@@ -186,59 +193,24 @@ pub(super) fn set_settings(
 ) -> Result<Directory, StoreError> {
     const SET: &str = "
         UPDATE directory
-        SET settings = :settings, full_mark = full_mark + 1
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND settings = :expected";
+        SET settings = :settings, full_mark = full_mark + 1, settings_mark = settings_mark + 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND settings = :expected
+        RETURNING verified_at IS NOT NULL";
     change(connection, tenant, directory, |transaction, scope| {
-        let set = transaction.execute(
-            SET,
-            named_params! {
-                ":tenant_id": scope.tenant_id,
-                ":directory_key": scope.directory_key,
-                ":settings": json(settings),
-                ":expected": json(expected),
-            },
-        )?;
-        if set == 0 {
-            return Err(StoreError::SettingsChanged);
-        }
-        vault::set_secrets(transaction, scope, secrets)
-    })
-}
-
-pub(super) fn record_verification(
-    connection: &mut Connection,
-    tenant: &TenantName,
-    directory: &DirectoryId,
-    verified: &Verified,
-) -> Result<Directory, StoreError> {
-    const RECORD: &str = "
-        UPDATE directory
-        SET
-            full_mark = full_mark
-                + ((verified_fingerprint, verified_plugin_version, verified_org)
-                    IS NOT (:fingerprint, :plugin_version, :org)),
-            generation = generation
-                + ((verified_fingerprint, verified_org) IS NOT (:fingerprint, :org)),
-            verified_settings = :settings,
-            verified_fingerprint = :fingerprint,
-            verified_plugin_version = :plugin_version,
-            verified_org = :org,
-            verified_at = :at
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    change(connection, tenant, directory, |transaction, scope| {
-        transaction.execute(
-            RECORD,
-            named_params! {
-                ":tenant_id": scope.tenant_id,
-                ":directory_key": scope.directory_key,
-                ":settings": json(&verified.settings),
-                ":fingerprint": verified.fingerprint,
-                ":plugin_version": verified.plugin_version,
-                ":org": verified.org_id,
-                ":at": verified.at.0,
-            },
-        )?;
-        Ok(())
+        let is_verified = transaction
+            .query_row(
+                SET,
+                named_params! {
+                    ":tenant_id": scope.tenant_id,
+                    ":directory_key": scope.directory_key,
+                    ":settings": json(settings),
+                    ":expected": json(expected),
+                },
+                |row| row.get(0),
+            )
+            .optional()?
+            .ok_or(StoreError::SettingsChanged)?;
+        vault::set_secrets(transaction, scope, secrets, is_verified)
     })
 }
 

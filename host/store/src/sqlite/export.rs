@@ -1,10 +1,10 @@
 //! Reads what readers see: an export from one moment, and what is known of single groups.
 
-use idsync_model::{DirectoryId, ExternalId, MembersVersion, TenantName, UnixMillis};
+use idsync_model::{DirectoryId, ExternalId, FeedCursor, MembersVersion, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::scope;
 use super::word::unsigned;
+use super::{feed, scope};
 use crate::{ExportRow, ExportSink, GroupRead, GroupRow, MembershipRow, StoreError, UserRow};
 
 /// Hands over all rows of a directory, then the number of the tenant's last change.
@@ -37,10 +37,6 @@ pub(super) fn export(
         WHERE gi.directory_key = :directory_key AND m.tenant_id = :tenant_id
           AND g.deleted_at IS NULL AND u.deleted_at IS NULL
         ORDER BY gi.external_id, ui.external_id";
-    const LAST: &str = "
-        SELECT last_seq
-        FROM tenant
-        WHERE tenant_id = :tenant_id";
     let transaction = connection.transaction()?;
     let scope = scope::directory(&transaction, tenant, directory)?;
     let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
@@ -78,11 +74,9 @@ pub(super) fn export(
         }))
         .map_err(StoreError::Sink)?;
     }
-    let seq = transaction.query_row(LAST, named_params! { ":tenant_id": scope.tenant_id }, |row| {
-        row.get(0)
-    })?;
-    let seq = unsigned(seq);
-    sink(ExportRow::End { seq }).map_err(StoreError::Sink)?;
+    let (feed, seq) = feed::position(&transaction, scope.tenant_id)?;
+    let cursor = FeedCursor::of(feed.clone(), seq);
+    sink(ExportRow::End { seq, feed, cursor }).map_err(StoreError::Sink)?;
     Ok(seq)
 }
 

@@ -74,6 +74,11 @@ impl DataDir {
         self.root.join("held").join(format!("{run}.db"))
     }
 
+    /// The folders that hold a file for each of some runs, each with whether these are kept plans.
+    pub(super) fn run_folders(&self) -> [(PathBuf, bool); 2] {
+        [(self.root.join("staging"), false), (self.root.join("held"), true)]
+    }
+
     /// Makes the change of names in `held` outlast a loss of power.
     pub(super) fn sync_held(&self) -> Result<(), StoreError> {
         let path = self.root.join("held");

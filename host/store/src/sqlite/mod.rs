@@ -4,16 +4,21 @@
 //! a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for it.
 
 mod apply;
+mod backup;
 mod connection;
 mod directories;
 mod export;
+mod feed;
+mod feed_mark;
 mod files;
 mod hold;
 mod leases;
 mod planner;
 mod port;
+mod purge;
 mod removal;
 mod resuming;
+mod rotation;
 mod runs;
 mod schedules;
 mod scope;

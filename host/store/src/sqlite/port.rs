@@ -1,23 +1,25 @@
 //! The trait `Store`, passed on to where each thing is done, on threads that may block.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, Held, Operation, RunId, Settings, Skip,
-    TenantName,
+    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Held, Operation, RunId,
+    Settings, Skip, TenantName,
 };
 
 use super::{SqliteStore, lock};
 use super::{
-    apply, connection, directories, export, hold, leases, planner, removal, resuming, runs, schedules, scope,
-    tenants, vault,
+    apply, backup, connection, directories, export, feed, hold, leases, planner, purge, removal, resuming,
+    rotation, runs, schedules, scope, tenants, vault,
 };
 use crate::{
-    Applied, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewRun, Plan, PlannedRow, ReadWith,
-    Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed, SealedSecret, SigningKey,
-    SkipCounts, StagingRows, Store, StoreError, Tenant, Verified,
+    Applied, ChangePage, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewKey, NewRun, Plan,
+    PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled,
+    Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StagingRows, Store, StoreError,
+    Tenant, Verified,
 };
 
 #[async_trait]
@@ -74,10 +76,13 @@ impl Store for SqliteStore {
         tenant: &TenantName,
         directory: &DirectoryId,
         verified: Verified,
+        settings_mark: u64,
     ) -> Result<Directory, StoreError> {
         let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.write(move |store, _| directories::record_verification(store, &tenant, &directory, &verified))
-            .await
+        self.write(move |store, _| {
+            rotation::record_verification(store, &tenant, &directory, &verified, settings_mark)
+        })
+        .await
     }
 
     async fn set_state(
@@ -120,7 +125,40 @@ impl Store for SqliteStore {
         directory: &DirectoryId,
     ) -> Result<Option<SigningKey>, StoreError> {
         let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.read(move |store| vault::signing_key(store, &tenant, &directory))
+        self.read(move |store| Ok(vault::signing_keys(store, &tenant, &directory)?.current))
+            .await
+    }
+
+    async fn signing_keys(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<SigningKeys, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.read(move |store| vault::signing_keys(store, &tenant, &directory))
+            .await
+    }
+
+    async fn add_next_key(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        key: NewKey,
+    ) -> Result<Directory, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, shared| {
+            rotation::add_next_key(store, &tenant, &directory, &key, shared.clock.now())
+        })
+        .await
+    }
+
+    async fn drop_next_key(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Directory, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, _| rotation::drop_next_key(store, &tenant, &directory))
             .await
     }
 
@@ -129,9 +167,10 @@ impl Store for SqliteStore {
         tenant: &TenantName,
         directory: &DirectoryId,
         name: &str,
+        of: SecretOf,
     ) -> Result<Option<Sealed>, StoreError> {
         let (tenant, directory, name) = (tenant.clone(), directory.clone(), name.to_owned());
-        self.read(move |store| vault::get(store, &tenant, &directory, vault::Origin::Setting, &name))
+        self.read(move |store| vault::secret(store, &tenant, &directory, &name, of))
             .await
     }
 
@@ -475,5 +514,31 @@ impl Store for SqliteStore {
         let (tenant, directory) = (tenant.clone(), directory.clone());
         self.read(move |store| export::export(store, &tenant, &directory, sink))
             .await
+    }
+
+    async fn changes(
+        &self,
+        tenant: &TenantName,
+        since: &FeedCursor,
+        directory: Option<&DirectoryId>,
+        limit: u64,
+    ) -> Result<ChangePage, StoreError> {
+        let (tenant, since, directory) = (tenant.clone(), since.clone(), directory.cloned());
+        self.read(move |store| feed::changes(store, &tenant, &since, directory.as_ref(), limit))
+            .await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let to = to.to_owned();
+        self.read(move |store| backup::backup(store, &to)).await
+    }
+
+    async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError> {
+        self.beside(move |shared| purge::purge(shared, order)).await
+    }
+
+    async fn purge_due(&self, every: Duration) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
+        self.read(move |store| purge::is_due(store, every, now)).await
     }
 }

@@ -9,7 +9,7 @@ use super::apply::{Block, last_seq};
 use super::connection::empty_journal;
 use super::runs::{self, Ending, RunCounts, RunRow};
 use super::word::unsigned;
-use super::{leases, scope, vault};
+use super::{feed_mark, leases, scope, vault};
 use crate::{Applied, RunFacts, StoreError};
 
 /// What readers are told, in the order of RUNS §3.3.
@@ -41,6 +41,8 @@ pub(super) fn remove(
             removed_at = :now, generation = generation + 1, users = 0, groups = 0, memberships = 0,
             held_since = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    // Readers may have seen its block: as with an apply, a loss of power must not take it back.
+    connection.pragma_update(None, "synchronous", "full")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = scope::directory(&transaction, tenant, directory)?;
     let removed = Failure::new(
@@ -127,6 +129,8 @@ pub(super) fn remove(
         },
     )?;
     transaction.commit()?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    feed_mark::settle(connection);
     // The journal would keep the erased bytes until it is reused. The directory is removed all the same.
     empty_journal(connection);
     Ok((

@@ -3,7 +3,7 @@
 use idsync_model::{Entity, Mode, Operation, TenantName};
 
 use super::org::{Org, house, id, read_with};
-use crate::{DirectoryVault, RunEnd, RunFacts, Sealed, SealedSecret, StoreError};
+use crate::{DirectoryVault, RunEnd, RunFacts, Sealed, SealedSecret, SecretOf, StoreError};
 
 #[tokio::test]
 async fn another_tenants_ids_are_unknown() {
@@ -18,7 +18,10 @@ async fn another_tenants_ids_are_unknown() {
         store.directory(&stranger, acme.id.as_str()).await.err(),
         store.directory(&stranger, "acme").await.err(),
         store.signing_key(&stranger, &acme.id).await.err(),
-        store.secret(&stranger, &acme.id, "token").await.err(),
+        store
+            .secret(&stranger, &acme.id, "token", SecretOf::Verified)
+            .await
+            .err(),
         store.recall(&stranger, &acme.id, "apps").await.err(),
         store
             .export(&stranger, &acme.id, Box::new(|_| Ok(())))

@@ -54,6 +54,8 @@ async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_
         fingerprint: fingerprint.to_owned(),
         plugin_version: version.to_owned(),
         org_id: Some("00o1".to_owned()),
+        scope: Vec::new(),
+        kid: None,
         at: house.clock_now(),
     };
     house.sync(&acme, &org).await;
@@ -61,7 +63,7 @@ async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_
 
     house
         .store
-        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"))
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"), 1)
         .await
         .unwrap();
     assert!(is_due().await);
@@ -71,13 +73,13 @@ async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_
     house.sync(&acme, &org).await;
     house
         .store
-        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"))
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.0.0"), 1)
         .await
         .unwrap();
     assert!(!is_due().await, "the same was verified again");
     house
         .store
-        .record_verification(&house.tenant, &acme.id, verified("a", "1.1.0"))
+        .record_verification(&house.tenant, &acme.id, verified("a", "1.1.0"), 1)
         .await
         .unwrap();
     assert!(is_due().await);

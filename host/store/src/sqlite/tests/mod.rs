@@ -1,10 +1,16 @@
 //! Tests of the store on SQLite, through the traits that everything else uses.
 
 mod access;
+mod backup;
 mod directories;
+mod feed;
+mod feed_properties;
+mod feed_renewal;
 mod files;
 mod org;
 mod plans;
 mod properties;
+mod purge;
+mod rotation;
 mod runs;
 mod stagings;

@@ -156,11 +156,13 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
         fingerprint: "a".to_owned(),
         plugin_version: "1.0.0".to_owned(),
         org_id: Some("00o1".to_owned()),
+        scope: Vec::new(),
+        kid: None,
         at: house.clock_now(),
     };
     house
         .store
-        .record_verification(&house.tenant, &acme.id, verified)
+        .record_verification(&house.tenant, &acme.id, verified, acme.settings_mark)
         .await
         .unwrap();
     hold::give_back(&files, &run).unwrap();

@@ -1,0 +1,329 @@
+//! Erases what is kept for a time only: changes of each tenant, tombstones of each directory, then the ids and runs that
+//! nothing names any more.
+//!
+//! Each tenant's changes and each directory go in a transaction of their own: a purge that dies leaves a store that is
+//! right, and the next one does the rest.
+
+use std::fs;
+use std::time::Duration;
+
+use idsync_model::{RunId, UnixMillis};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
+
+use super::files::remove_database;
+use super::{Shared, lock};
+use crate::{PurgeOrder, Purged, StoreError};
+
+/// How long runs are kept that nothing refers to.
+const RUNS_KEPT: Duration = Duration::from_hours(90 * 24);
+
+/// How long the guard may look back on memberships: a day and, for plans that are held, another one.
+const RECENT_KEPT: Duration = Duration::from_hours(48);
+
+/// How long the file of a plan that was superseded can be compared with the one that took its place.
+const SUPERSEDED_KEPT: Duration = Duration::from_hours(48);
+
+/// Whether the last purge is `every` ago. A stored time that is ahead of now counts as past (RUNS §6.7).
+pub(super) fn is_due(store: &Connection, every: Duration, now: UnixMillis) -> Result<bool, StoreError> {
+    let last: Option<i64> = store.query_row("SELECT purged_at FROM store", [], |row| row.get(0))?;
+    Ok(last.is_none_or(|last| {
+        let last = UnixMillis(last);
+        last > now || now.since(last) >= every
+    }))
+}
+
+/// Purges all tenants.
+pub(super) fn purge(shared: &Shared, order: PurgeOrder) -> Result<Purged, StoreError> {
+    let now = shared.clock.now();
+    let mut purged = Purged::default();
+    let tenants = keys(&lock(&shared.writer), "SELECT tenant_id FROM tenant")?;
+    for tenant_id in tenants {
+        let mut store = lock(&shared.writer);
+        let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let cutoff = before(believed_of_tenant(&transaction, tenant_id, now)?, order.changes);
+        purged.changes += purge_changes(&transaction, tenant_id, cutoff)?;
+        transaction.commit()?;
+    }
+    let directories = keys(&lock(&shared.writer), "SELECT directory_key FROM directory")?;
+    for directory_key in directories {
+        let mut store = lock(&shared.writer);
+        let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        purge_directory(&transaction, directory_key, order, now, &mut purged)?;
+        transaction.commit()?;
+    }
+    purged.files = purge_files(shared, now)?;
+    lock(&shared.writer).execute(
+        "UPDATE store SET purged_at = :now",
+        named_params! { ":now": now.0 },
+    )?;
+    Ok(purged)
+}
+
+fn keys(store: &Connection, statement: &str) -> Result<Vec<i64>, StoreError> {
+    let mut statement = store.prepare(statement)?;
+    let keys = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(keys)
+}
+
+fn before(now: i64, kept: Duration) -> i64 {
+    now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The time for a tenant's changes: the host's, but no later than the latest that a provider of its directories told
+/// (RUNS §6.7). A directory whose provider tells no time, or that was never synced, says nothing against the host's.
+fn believed_of_tenant(
+    transaction: &Transaction<'_>,
+    tenant_id: i64,
+    now: UnixMillis,
+) -> Result<i64, StoreError> {
+    const LATEST: &str = "
+        SELECT max(coalesce(provider_time, :now))
+        FROM directory
+        WHERE tenant_id = :tenant_id AND removed_at IS NULL AND first_applied_at IS NOT NULL";
+    let latest: Option<i64> = transaction.query_row(
+        LATEST,
+        named_params! { ":tenant_id": tenant_id, ":now": now.0 },
+        |row| row.get(0),
+    )?;
+    Ok(latest.map_or(now.0, |latest| latest.min(now.0)))
+}
+
+/// Erases the blocks at the start of the feed whose runs ended before `cutoff`. The counter stays.
+fn purge_changes(transaction: &Transaction<'_>, tenant_id: i64, cutoff: i64) -> Result<u64, StoreError> {
+    // A block ends with the number that its run has as `applied_seq`. The run of a change is kept as long as the change.
+    const ERASE: &str = "
+        DELETE FROM change
+        WHERE tenant_id = :tenant_id
+          AND seq <= (
+              SELECT max(r.applied_seq)
+              FROM run AS r
+              WHERE r.tenant_id = :tenant_id
+                AND r.applied_seq < coalesce(
+                    (
+                        SELECT min(young.applied_seq)
+                        FROM run AS young
+                        WHERE young.tenant_id = :tenant_id
+                          AND young.applied_seq >= (
+                              SELECT min(c.seq)
+                              FROM change AS c
+                              WHERE c.tenant_id = :tenant_id
+                          )
+                          AND young.ended_at >= :cutoff
+                    ),
+                    9223372036854775807
+                )
+          )";
+    let erased = transaction.execute(
+        ERASE,
+        named_params! { ":tenant_id": tenant_id, ":cutoff": cutoff },
+    )?;
+    Ok(erased as u64)
+}
+
+fn purge_directory(
+    transaction: &Transaction<'_>,
+    directory_key: i64,
+    order: PurgeOrder,
+    now: UnixMillis,
+    purged: &mut Purged,
+) -> Result<(), StoreError> {
+    const FIND: &str = "
+        SELECT tenant_id, removed_at IS NOT NULL, provider_time
+        FROM directory
+        WHERE directory_key = :directory_key";
+    const USERS: &str = "
+        DELETE FROM directory_user
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND deleted_at < :cutoff";
+    const GROUPS: &str = "
+        DELETE FROM directory_group
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND deleted_at < :cutoff";
+    const RECENT: &str = "
+        DELETE FROM recent_membership_deletion
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND deleted_at < :cutoff";
+    const RAISE: &str = "
+        UPDATE directory
+        SET generation = generation + 1
+        WHERE directory_key = :directory_key";
+    let found = transaction
+        .query_row(FIND, named_params! { ":directory_key": directory_key }, |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, bool>(1)?,
+                row.get::<_, Option<i64>>(2)?,
+            ))
+        })
+        .optional()?;
+    let Some((tenant_id, is_removed, provider_time)) = found else {
+        return Ok(());
+    };
+    let believed = match provider_time {
+        Some(told) if !is_removed => told.min(now.0),
+        _ => now.0,
+    };
+    let erase = |statement: &str, kept: Duration| -> Result<u64, StoreError> {
+        let erased = transaction.execute(
+            statement,
+            named_params! {
+                ":tenant_id": tenant_id,
+                ":directory_key": directory_key,
+                ":cutoff": before(believed, kept),
+            },
+        )?;
+        Ok(erased as u64)
+    };
+    let users = erase(USERS, order.tombstones)?;
+    let groups = erase(GROUPS, order.tombstones)?;
+    erase(RECENT, RECENT_KEPT)?;
+    let identities = purge_identities(transaction, tenant_id, directory_key)?;
+    if users + groups + identities > 0 {
+        transaction.execute(RAISE, named_params! { ":directory_key": directory_key })?;
+    }
+    purged.users += users;
+    purged.groups += groups;
+    purged.identities += identities;
+    purged.runs += purge_runs(transaction, tenant_id, directory_key, before(believed, RUNS_KEPT))?;
+    if is_removed {
+        purged.runs += purge_history(transaction, tenant_id, directory_key)?;
+    }
+    Ok(())
+}
+
+/// Erases the ids that neither a row, a member list, a change nor the guard names.
+fn purge_identities(
+    transaction: &Transaction<'_>,
+    tenant_id: i64,
+    directory_key: i64,
+) -> Result<u64, StoreError> {
+    const STEPS: [&str; 2] = [
+        include_str!("sql/purge/01_user_identities.sql"),
+        include_str!("sql/purge/02_group_identities.sql"),
+    ];
+    let mut erased = 0;
+    for step in STEPS {
+        erased += transaction.execute(
+            step,
+            named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key },
+        )?;
+    }
+    Ok(erased as u64)
+}
+
+/// Erases old runs that neither a kept change, a held plan, a tombstone nor the directory's state refers to.
+fn purge_runs(
+    transaction: &Transaction<'_>,
+    tenant_id: i64,
+    directory_key: i64,
+    cutoff: i64,
+) -> Result<u64, StoreError> {
+    const OLD: &str = include_str!("sql/purge/03_old_runs.sql");
+    const SKIPS: &str = "
+        DELETE FROM run_skip
+        WHERE tenant_id = :tenant_id AND run_key = :run_key";
+    const RUN: &str = "
+        DELETE FROM run
+        WHERE tenant_id = :tenant_id AND run_key = :run_key";
+    let mut statement = transaction.prepare_cached(OLD)?;
+    let old = statement
+        .query_map(
+            named_params! {
+                ":tenant_id": tenant_id,
+                ":directory_key": directory_key,
+                ":cutoff": cutoff,
+            },
+            |row| row.get(0),
+        )?
+        .collect::<Result<Vec<i64>, _>>()?;
+    for run_key in &old {
+        for statement in [SKIPS, RUN] {
+            transaction.prepare_cached(statement)?.execute(named_params! {
+                ":tenant_id": tenant_id,
+                ":run_key": run_key,
+            })?;
+        }
+    }
+    Ok(old.len() as u64)
+}
+
+/// Erases the history of a removed directory once nothing else is left of it. Its id stays, never to be used again.
+fn purge_history(
+    transaction: &Transaction<'_>,
+    tenant_id: i64,
+    directory_key: i64,
+) -> Result<u64, StoreError> {
+    const IS_LEFT: &str = "
+        SELECT
+            EXISTS (SELECT 1 FROM user_identity WHERE directory_key = :directory_key)
+            OR EXISTS (SELECT 1 FROM group_identity WHERE directory_key = :directory_key)
+            OR EXISTS (
+                SELECT 1
+                FROM run AS r
+                JOIN change AS c ON c.tenant_id = r.tenant_id AND c.seq = r.applied_seq
+                WHERE r.directory_key = :directory_key
+            )
+            OR EXISTS (SELECT 1 FROM held_plan WHERE directory_key = :directory_key)";
+    const SKIPS: &str = "
+        DELETE FROM run_skip
+        WHERE tenant_id = :tenant_id
+          AND run_key IN (SELECT r.run_key FROM run AS r WHERE r.directory_key = :directory_key)";
+    const RUNS: &str = "
+        DELETE FROM run
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    const FORGET: &str = "
+        UPDATE directory
+        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = '[]'
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    let is_left: bool = transaction.query_row(
+        IS_LEFT,
+        named_params! { ":directory_key": directory_key },
+        |row| row.get(0),
+    )?;
+    if is_left {
+        return Ok(0);
+    }
+    let all = named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key };
+    transaction.execute(SKIPS, all)?;
+    let runs = transaction.execute(RUNS, all)?;
+    transaction.execute(FORGET, all)?;
+    Ok(runs as u64)
+}
+
+/// Removes the files of plans and stagings that nothing will read: their run is gone, or ended as one that keeps no
+/// plan. A staging of a run that has a row is its directory's next run's to take or drop.
+fn purge_files(shared: &Shared, now: UnixMillis) -> Result<u64, StoreError> {
+    const NEEDED: &str = "
+        SELECT
+            outcome IS NULL
+            OR outcome = 'held'
+            OR outcome = 'superseded' AND ended_at >= :cutoff
+        FROM run
+        WHERE id = :id";
+    let cutoff = before(now.0, SUPERSEDED_KEPT);
+    let mut removed = 0;
+    for (folder, of_plans) in shared.files.run_folders() {
+        let failed = |source| StoreError::File {
+            action: "listing",
+            path: folder.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let run = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".db")?.parse::<RunId>().ok());
+            let Some(run) = run else { continue };
+            let needed: Option<bool> = lock(&shared.writer)
+                .prepare_cached(NEEDED)?
+                .query_row(named_params! { ":id": run.as_str(), ":cutoff": cutoff }, |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            if needed.is_none() || of_plans && needed == Some(false) {
+                remove_database(&path);
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}

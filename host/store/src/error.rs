@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use idsync_model::{ExternalId, FeedCursor, RunId, TenantName};
+use idsync_model::{ExternalId, FeedCursor, Outcome, RunId, TenantName};
+
+use crate::{Lease, StaleWhy};
 
 /// Why a reader's position in the change feed can't be gone on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +35,6 @@ impl fmt::Display for PositionRefused {
         }
     }
 }
-
-use crate::Lease;
 
 /// What went wrong. One variant for each thing that a caller does differently.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +139,37 @@ pub enum StoreError {
     LeaseLost {
         /// The run.
         run: RunId,
+    },
+    /// There is no held plan to answer.
+    #[error(
+        "answering the plan of {run} is not possible, because the run is {} and not held; `idsync run list` shows the \
+         held ones",
+        .outcome.map_or("in progress", Outcome::as_str)
+    )]
+    NotHeld {
+        /// The run.
+        run: RunId,
+        /// What became of it; `None` while it runs.
+        outcome: Option<Outcome>,
+    },
+    /// A held plan is no longer one that can be applied.
+    #[error("approving the plan of {run} was refused because {why}; sync again and look at the new plan")]
+    StalePlan {
+        /// The run whose plan it is.
+        run: RunId,
+        /// Why.
+        why: StaleWhy,
+    },
+    /// A newer run took the place of a held one, and does more than that one would have.
+    #[error(
+        "answering the plan of {run} is not possible, because {by} took its place; look at that one with \
+         `idsync run show {by}`"
+    )]
+    SupersededBy {
+        /// The run.
+        run: RunId,
+        /// The newer run: the one that is held now, if there is one.
+        by: RunId,
     },
     /// Members were put for a group that was not. The plugin's contract rules it out.
     #[error("members were put for group `{group}`, which was not put itself; put the group first")]

@@ -25,6 +25,7 @@
 //! A run goes its way through it as [`Store::begin_run`], [`Store::create_staging`] or [`Store::resume_staging`], the
 //! puts of [`StagingRows`], [`Store::make_plan`], and then one of [`Store::apply`], [`Store::hold`] and [`Store::end_run`].
 
+mod approval;
 mod directory;
 mod error;
 mod export;
@@ -36,6 +37,7 @@ mod schedule;
 mod sqlite;
 mod store;
 
+pub use approval::{Approved, StaleWhy};
 pub use directory::{
     Directory, NewDirectory, NewKey, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, Tenant,
     Verified,
@@ -43,7 +45,7 @@ pub use directory::{
 pub use error::{PositionRefused, StoreError};
 pub use export::{ExportRow, ExportSink, GroupRow, MembershipRow, UserRow};
 pub use feed::{AppliedCounts, ChangeBody, ChangePage, ChangeRow};
-pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow};
+pub use plan::{Plan, PlanSummary, PlannedCounts, PlannedRow, Recent, RecentDeletions};
 pub use purge::{PurgeOrder, Purged};
 pub use run::{
     Applied, Lease, NewRun, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts,

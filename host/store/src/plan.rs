@@ -3,9 +3,11 @@
 use idsync_model::{
     DeleteReason, DirectoryId, Entity, EntityCounts, ExternalId, Operation, RunId, StoredCounts, TenantName,
 };
+use serde::{Deserialize, Serialize};
 
 /// What a plan does to the rows of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PlannedCounts {
     /// Readers will see them newly.
     pub created: u64,
@@ -32,7 +34,8 @@ impl From<PlannedCounts> for EntityCounts {
 }
 
 /// What a plan does, in numbers: all that the guard needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PlanSummary {
     /// What readers see now.
     pub stored: StoredCounts,
@@ -47,6 +50,33 @@ pub struct PlanSummary {
     pub memberships_deleted_with_user: u64,
     /// Whether the first apply of the directory is still to come.
     pub is_first: bool,
+    /// What went lately, which the guard counts with the plan's own deletions.
+    pub recent: RecentDeletions,
+    /// How many users lose an e-mail that an id without it before has after the plan (RUNS §4.4).
+    pub moved: u64,
+}
+
+/// Rows of one kind that went lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recent {
+    /// How many readers saw until lately, see no longer, and will not see again by the plan.
+    pub deleted: u64,
+    /// The most that readers saw at one time since.
+    pub most_stored: u64,
+}
+
+/// What went in the 24 hours before now, or before the first of an unbroken series of held and discarded plans, and
+/// not before the last plan that a person approved (RUNS §4.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecentDeletions {
+    /// Users.
+    pub users: Recent,
+    /// Groups.
+    pub groups: Recent,
+    /// Memberships, but for those that went with their user.
+    pub memberships: Recent,
 }
 
 /// The difference between what a run has staged and what is stored, at one generation of the directory.

@@ -11,9 +11,9 @@ use idsync_model::{
 };
 
 use crate::{
-    Applied, ChangePage, Directory, ExportSink, Lease, NewDirectory, NewKey, NewRun, Plan, PlannedRow,
-    PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled, Sealed,
-    SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StoreError, Tenant, Verified,
+    Applied, Approved, ChangePage, Directory, ExportSink, Lease, NewDirectory, NewKey, NewRun, Plan,
+    PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled,
+    Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StoreError, Tenant, Verified,
 };
 
 /// The identity store.
@@ -215,6 +215,20 @@ pub trait Store: Send + Sync {
     /// Keeps a plan that the guard stopped and ends its run as held. An older held run of the directory is superseded.
     /// Errs with `Stale` when the directory has moved on since the plan was made; the run can plan again then.
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError>;
+    /// Applies the plan of a held run as it was shown, and ends the run as succeeded. It needs no lease: a run in
+    /// progress finds its plan stale afterwards. Of a superseded run, the plan that is held now is applied if it
+    /// deletes nothing that the shown one did not. Approving again changes nothing more. Errs with `NotHeld`,
+    /// `SupersededBy`, `Damaged`, and with `StalePlan` when the directory or its verified settings have changed since
+    /// the plan was made, or when that was longer ago than `max_age`.
+    async fn approve(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        max_age: Duration,
+    ) -> Result<Approved, StoreError>;
+    /// Ends a held run: its plan is dropped, and the next run makes its own. Discarding again changes nothing more.
+    /// Errs with `NotHeld` and `SupersededBy`.
+    async fn discard(&self, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError>;
     /// Ends a run that applies nothing, and drops its staging unless it is to be kept.
     async fn end_run(
         &self,

@@ -2,24 +2,25 @@
 
 use std::path::Path;
 
-use idsync_model::{Outcome, UnixMillis};
+use idsync_model::{Outcome, RunId, StoredCounts, UnixMillis};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::connection::{attach, open_for_apply};
 use super::feed_mark;
-use super::runs::{self, Ending, RunCounts};
+use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::word::{json, signed, unsigned};
-use crate::{Applied, Plan, PlanSummary, RunFacts, StoreError};
+use super::{hold, recent};
+use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
-/// Applies a plan that lies in the run's file.
+/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
 pub(super) fn apply(
     store: &Path,
     run_file: &Path,
     plan: &Plan,
     facts: &RunFacts,
     now: UnixMillis,
-) -> Result<Applied, StoreError> {
+) -> Result<(Applied, Vec<RunId>), StoreError> {
     let mut connection = open_for_apply(store)?;
     // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
     present(&connection, plan)?;
@@ -40,39 +41,68 @@ pub(super) fn write(
     plan: &Plan,
     facts: &RunFacts,
     now: UnixMillis,
-) -> Result<Applied, StoreError> {
+) -> Result<(Applied, Vec<RunId>), StoreError> {
     let scope = present(transaction, plan)?;
     let skips = runs::staged_skips(transaction)?;
-    let before = last_seq(transaction, &scope)?;
-    let mut block = Block {
-        transaction,
-        scope: &scope,
-        now,
-        seq: before,
-    };
-    write_rows(&mut block, &plan.summary)?;
-    let changes = block.seq - before;
-    let counts = RunCounts::from(&plan.summary);
-    let applied_seq = (changes > 0).then(|| block.close(&counts)).transpose()?;
-    write_directory(&block, &plan.summary)?;
-    let seq = block.seq;
-    let superseded = runs::supersede(transaction, &scope)?;
+    let told = write_block(transaction, &scope, &plan.summary, now)?;
+    recent::keep(transaction, &scope, &plan.summary, now)?;
+    let superseded = hold::supersede(transaction, &scope)?;
+    let dropped = hold::forget_all(transaction, &scope)?;
     let ending = Ending {
         outcome: Outcome::Succeeded,
         now,
-        counts,
+        counts: AppliedCounts::from(&plan.summary),
         facts,
         held: None,
         error: None,
-        applied_seq,
+        applied_seq: told.applied_seq,
         skips: &skips,
     };
     runs::end(transaction, &scope, &ending)?;
-    Ok(Applied {
+    let applied = Applied {
         run: runs::find(transaction, &plan.tenant, &plan.run)?,
-        changes: unsigned(changes),
-        seq: unsigned(seq),
+        changes: unsigned(told.changes),
+        seq: unsigned(told.seq),
         superseded,
+    };
+    Ok((applied, dropped))
+}
+
+/// What readers were told of one apply.
+pub(super) struct Told {
+    /// How many changes, the closing record not counted.
+    pub(super) changes: i64,
+    /// The number of the closing record, where there were changes.
+    pub(super) applied_seq: Option<i64>,
+    /// The number of the tenant's last change.
+    pub(super) seq: i64,
+}
+
+/// Writes what a plan does to the directory and what readers are told of it, whoever lets it: its run, or a person
+/// later.
+pub(super) fn write_block(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    summary: &PlanSummary,
+    now: UnixMillis,
+) -> Result<Told, StoreError> {
+    let before = last_seq(transaction, scope)?;
+    let mut block = Block {
+        transaction,
+        scope,
+        now,
+        seq: before,
+    };
+    write_rows(&mut block, summary)?;
+    let changes = block.seq - before;
+    let applied_seq = (changes > 0)
+        .then(|| block.close(&AppliedCounts::from(summary)))
+        .transpose()?;
+    write_directory(&block, summary)?;
+    Ok(Told {
+        changes,
+        applied_seq,
+        seq: block.seq,
     })
 }
 
@@ -125,7 +155,7 @@ impl Block<'_> {
     }
 
     /// Writes the closing record and keeps the tenant's counter. Returns the record's number.
-    pub(super) fn close(&mut self, counts: &RunCounts) -> Result<i64, StoreError> {
+    pub(super) fn close(&mut self, counts: &AppliedCounts) -> Result<i64, StoreError> {
         const CLOSE: &str = "
             INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, after)
             VALUES (:tenant_id, :seq, :run_key, :directory_key, 4, :counts)";
@@ -211,6 +241,7 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             memberships = :memberships,
             first_applied_at = coalesce(first_applied_at, :now),
             held_since = NULL,
+            holding_since = NULL,
             last_full_at = iif(:is_full, :read_began_at, last_full_at),
             last_full_plugin_version = iif(
                 :is_full,
@@ -219,19 +250,22 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             ),
             full_mark_done = iif(:is_full, max(full_mark_done, :full_mark), full_mark_done)
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    let after = |stored: u64, created: u64, deleted: u64| signed((stored + created).saturating_sub(deleted));
+    let after =
+        |stored: u64, counts: &PlannedCounts| (stored + counts.created).saturating_sub(counts.deleted);
+    let stored = StoredCounts {
+        users: after(summary.stored.users, &summary.users),
+        groups: after(summary.stored.groups, &summary.groups),
+        memberships: after(summary.stored.memberships, &summary.memberships),
+    };
+    recent::note_stored(block.transaction, block.scope, stored)?;
     block.run(
         WRITE,
         named_params! {
             ":tenant_id": block.scope.tenant_id,
             ":directory_key": block.scope.directory_key,
-            ":users": after(summary.stored.users, summary.users.created, summary.users.deleted),
-            ":groups": after(summary.stored.groups, summary.groups.created, summary.groups.deleted),
-            ":memberships": after(
-                summary.stored.memberships,
-                summary.memberships.created,
-                summary.memberships.deleted,
-            ),
+            ":users": signed(stored.users),
+            ":groups": signed(stored.groups),
+            ":memberships": signed(stored.memberships),
             ":now": block.now.0,
             ":is_full": block.scope.mode == "full",
             ":read_began_at": block.scope.read_began_at,

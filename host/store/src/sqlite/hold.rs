@@ -1,19 +1,24 @@
-//! Keeps a plan that the guard stopped: its file is on the disk, with a known digest, before its run is called held.
+//! Keeps plans that the guard stopped: the file is on the disk, with a known digest, before its run is called held.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use idsync_model::{Held, Outcome, RunId, UnixMillis};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
-use serde_json::json;
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, named_params};
 use sha2::{Digest, Sha256};
 
 use super::apply::present;
 use super::files::DataDir;
-use super::runs::{self, Ending, RunCounts};
+use super::runs::{self, Ending};
+use super::scope::RunScope;
 use super::word::json;
-use crate::{Plan, PlanSummary, PlannedCounts, RunFacts, RunRecord, StoreError};
+use crate::{AppliedCounts, Plan, RunFacts, RunRecord, StoreError};
+
+/// How long a plan that was superseded is kept, and how many of a directory: by then whoever has seen it looks again.
+const KEPT_FOR: Duration = Duration::from_hours(24);
+const SUPERSEDED_KEPT: i64 = 24;
 
 /// Moves the file of a plan to where held ones lie. Returns its digest.
 pub(super) fn keep_file(files: &DataDir, run: &RunId) -> Result<Vec<u8>, StoreError> {
@@ -59,7 +64,7 @@ fn digest(path: &Path) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// Ends a run as held. An older held run of the directory is superseded, and returned.
+/// Ends a run as held. An older held run of the directory is superseded. Returns besides the runs whose files can go.
 pub(super) fn hold(
     connection: &mut Connection,
     plan: &Plan,
@@ -68,28 +73,32 @@ pub(super) fn hold(
     digest: &[u8],
     skips: &[idsync_model::Skip],
     now: UnixMillis,
-) -> Result<(RunRecord, Option<RunId>), StoreError> {
+) -> Result<(RunRecord, Vec<RunId>), StoreError> {
     const KEEP: &str = "
         INSERT INTO held_plan (
-            run_key, tenant_id, directory_key, generation, verified_fingerprint, made_at, summary, digest
+            run_key, tenant_id, directory_key, generation, verified_settings, verified_org, made_at, summary, digest
         )
         SELECT
-            :run_key, tenant_id, directory_key, generation, verified_fingerprint, :now, :summary, :digest
+            :run_key, tenant_id, directory_key, generation, verified_settings, verified_org, :now, :summary, :digest
         FROM directory
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const MARK: &str = "
         UPDATE directory
-        SET held_since = coalesce(held_since, :now), full_mark = full_mark + 1
+        SET
+            held_since = coalesce(held_since, :now),
+            holding_since = coalesce(holding_since, :now),
+            full_mark = full_mark + 1
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = present(&transaction, plan)?;
-    let superseded = runs::supersede(&transaction, &scope)?;
+    supersede(&transaction, &scope)?;
+    let dropped = forget_old(&transaction, &scope, now)?;
     transaction.execute(
         KEEP,
         named_params! {
             ":run_key": scope.run_key,
             ":now": now.0,
-            ":summary": summary_json(&plan.summary),
+            ":summary": json(plan.summary),
             ":digest": digest,
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
@@ -106,7 +115,7 @@ pub(super) fn hold(
     let ending = Ending {
         outcome: Outcome::Held,
         now,
-        counts: RunCounts::from(&plan.summary),
+        counts: AppliedCounts::from(&plan.summary),
         facts,
         held: Some(json(reasons)),
         error: None,
@@ -116,28 +125,108 @@ pub(super) fn hold(
     runs::end(&transaction, &scope, &ending)?;
     let record = runs::find(&transaction, &plan.tenant, &plan.run)?;
     transaction.commit()?;
-    Ok((record, superseded))
+    Ok((record, dropped))
 }
 
-/// The whole of a summary, from which the plan is known again.
-fn summary_json(summary: &PlanSummary) -> String {
-    let counts = |counts: &PlannedCounts| {
-        json!({
-            "created": counts.created,
-            "updated": counts.updated,
-            "deleted": counts.deleted,
-            "unchanged": counts.unchanged,
-            "skipped": counts.skipped,
-        })
-    };
-    json(json!({
-        "stored": summary.stored,
-        "users": counts(&summary.users),
-        "groups": counts(&summary.groups),
-        "memberships": counts(&summary.memberships),
-        "memberships_deleted_with_user": summary.memberships_deleted_with_user,
-        "is_first": summary.is_first,
-    }))
+/// Ends the held runs of a directory, but for one, because a newer plan or the removal took their place. Their files
+/// stay, so that whoever has seen one of them can still approve what the newer one has in common with it.
+pub(super) fn supersede(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+) -> Result<Option<RunId>, StoreError> {
+    const SUPERSEDE: &str = "
+        UPDATE run
+        SET outcome = 'superseded', superseded_by = :run_key
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome = 'held'
+          AND run_key <> :run_key
+        RETURNING id";
+    let mut statement = transaction.prepare_cached(SUPERSEDE)?;
+    let mut rows = statement.query(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run_key": scope.run_key,
+    })?;
+    let mut superseded = None;
+    while let Some(row) = rows.next()? {
+        superseded = Some(runs::run_id(row.get(0)?)?);
+    }
+    Ok(superseded)
+}
+
+/// Forgets all plans of a directory, because one was answered or the directory has moved on. Returns the runs whose
+/// files can go.
+pub(super) fn forget_all(transaction: &Transaction<'_>, scope: &RunScope) -> Result<Vec<RunId>, StoreError> {
+    const FORGET: &str = "
+        DELETE FROM held_plan
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key
+        RETURNING (SELECT r.id FROM run AS r WHERE r.run_key = held_plan.run_key)";
+    forgotten(
+        transaction,
+        FORGET,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )
+}
+
+/// Forgets the plans that were superseded too long or too many runs ago, so that a plan that nobody answers does not
+/// fill the disk. Returns the runs whose files can go.
+fn forget_old(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    now: UnixMillis,
+) -> Result<Vec<RunId>, StoreError> {
+    const FORGET: &str = "
+        DELETE FROM held_plan
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key
+          AND (
+              made_at NOT BETWEEN :since AND :now
+              OR run_key NOT IN (
+                  SELECT p.run_key
+                  FROM held_plan AS p
+                  WHERE p.directory_key = :directory_key
+                  ORDER BY p.run_key DESC
+                  LIMIT :kept
+              )
+          )
+        RETURNING (SELECT r.id FROM run AS r WHERE r.run_key = held_plan.run_key)";
+    let kept_for = i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX);
+    forgotten(
+        transaction,
+        FORGET,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":since": now.0.saturating_sub(kept_for),
+            ":now": now.0,
+            ":kept": SUPERSEDED_KEPT,
+        },
+    )
+}
+
+fn forgotten(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    parameters: &[(&str, &dyn ToSql)],
+) -> Result<Vec<RunId>, StoreError> {
+    let mut statement = transaction.prepare_cached(statement)?;
+    let mut rows = statement.query(parameters)?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(runs::run_id(row.get(0)?)?);
+    }
+    Ok(runs)
+}
+
+/// Whether the plan of a run is kept: it is held, or was superseded by one that is.
+pub(super) fn is_kept(connection: &Connection, run: &RunId) -> Result<bool, StoreError> {
+    const IS_KEPT: &str = "
+        SELECT EXISTS (SELECT 1 FROM held_plan AS p WHERE p.run_key = r.run_key)
+        FROM run AS r
+        WHERE r.id = :id";
+    let kept = connection
+        .prepare_cached(IS_KEPT)?
+        .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
+        .optional()?;
+    Ok(kept == Some(true))
 }
 
 /// Errs with `Damaged` when the file of a held plan is not what was written.

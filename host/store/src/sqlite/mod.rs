@@ -4,6 +4,7 @@
 //! a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for it.
 
 mod apply;
+mod approval;
 mod backup;
 mod connection;
 mod directories;
@@ -16,6 +17,7 @@ mod leases;
 mod planner;
 mod port;
 mod purge;
+mod recent;
 mod removal;
 mod resuming;
 mod rotation;

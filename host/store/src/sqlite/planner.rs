@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use idsync_model::{Entity, ExternalId, Operation, RunId, StoredCounts, TenantName};
+use idsync_model::{Entity, ExternalId, Operation, RunId, StoredCounts, TenantName, UnixMillis};
 use rusqlite::{Connection, named_params};
 
 use super::connection::{attach, open_run_file};
+use super::recent;
 use super::scope::{self, RunScope};
 use super::word::{operation_number, reason, signed, unreadable, unsigned};
 use crate::{Plan, PlanSummary, PlannedCounts, PlannedRow, RunBasis, StoreError};
@@ -42,6 +43,7 @@ pub(super) fn make(
     tenant: &TenantName,
     run: &RunId,
     basis: RunBasis,
+    now: UnixMillis,
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<Plan, StoreError> {
     let mut connection = open_run_file(run_file)?;
@@ -68,7 +70,7 @@ pub(super) fn make(
     for pass in FOUND {
         transaction.execute(pass, [])?;
     }
-    let summary = summary(&transaction, &scope)?;
+    let summary = summary(&transaction, &scope, now)?;
     transaction.commit()?;
     Ok(Plan {
         tenant: tenant.clone(),
@@ -112,7 +114,9 @@ pub(super) fn take_keys(store: &Connection, count: i64) -> Result<i64, StoreErro
     Ok(first)
 }
 
-fn summary(run_file: &Connection, scope: &RunScope) -> Result<PlanSummary, StoreError> {
+fn summary(run_file: &Connection, scope: &RunScope, now: UnixMillis) -> Result<PlanSummary, StoreError> {
+    let recent = recent::deletions(run_file, scope, now)?;
+    let moved: i64 = run_file.query_row(include_str!("sql/plan/moved.sql"), [], |row| row.get(0))?;
     let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
     let summary = run_file.query_row(include_str!("sql/plan/counts.sql"), keys, |row| {
         let count = |column: usize| row.get::<_, i64>(column).map(unsigned);
@@ -135,6 +139,8 @@ fn summary(run_file: &Connection, scope: &RunScope) -> Result<PlanSummary, Store
             groups: planned(stored.groups, count(7)?, count(8)?, count(9)?, count(14)?),
             memberships: planned(stored.memberships, count(10)?, 0, count(11)?, count(15)?),
             memberships_deleted_with_user: count(12)?,
+            recent,
+            moved: unsigned(moved),
         })
     })?;
     Ok(summary)

@@ -12,14 +12,14 @@ use idsync_model::{
 
 use super::{SqliteStore, lock};
 use super::{
-    apply, backup, connection, directories, export, feed, hold, leases, planner, purge, removal, resuming,
-    rotation, runs, schedules, scope, tenants, vault,
+    apply, approval, backup, connection, directories, export, feed, hold, leases, planner, purge, removal,
+    resuming, rotation, runs, schedules, scope, tenants, vault,
 };
 use crate::{
-    Applied, ChangePage, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewKey, NewRun, Plan,
-    PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord, Scheduled,
-    Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StagingRows, Store, StoreError,
-    Tenant, Verified,
+    Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewKey, NewRun,
+    Plan, PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord,
+    Scheduled, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StagingRows, Store,
+    StoreError, Tenant, Verified,
 };
 
 #[async_trait]
@@ -357,6 +357,7 @@ impl Store for SqliteStore {
                 &tenant,
                 &run,
                 basis,
+                shared.clock.now(),
                 take_keys,
             )
         })
@@ -373,14 +374,14 @@ impl Store for SqliteStore {
     ) -> Result<Vec<PlannedRow>, StoreError> {
         let (tenant, run) = (tenant.clone(), run.clone());
         let found = run.clone();
-        let is_held = self
+        let is_kept = self
             .read(move |store| {
                 runs::find(store, &tenant, &found)?;
-                runs::is_held(store, &found)
+                hold::is_kept(store, &found)
             })
             .await?;
         self.beside(move |shared| {
-            let path = if is_held {
+            let path = if is_kept {
                 let store = connection::open_reader(&shared.files.database())?;
                 hold::check(&store, &shared.files, &run)?;
                 shared.files.held(&run)
@@ -401,10 +402,10 @@ impl Store for SqliteStore {
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
             let waiting = lock(&shared.writer);
             let now = shared.clock.now();
-            let applied = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
+            let (applied, dropped) = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
             drop(waiting);
             shared.drop_files(&[plan.run]);
-            shared.drop_files(applied.superseded.as_slice());
+            shared.drop_files(&dropped);
             Ok(applied)
         })
         .await
@@ -429,9 +430,9 @@ impl Store for SqliteStore {
                 now,
             );
             match held {
-                Ok((record, superseded)) => {
+                Ok((record, dropped)) => {
                     lock(&shared.stagings).remove(&plan.run);
-                    shared.drop_files(superseded.as_slice());
+                    shared.drop_files(&dropped);
                     Ok(record)
                 }
                 Err(stale @ StoreError::Stale { .. }) => {
@@ -443,6 +444,36 @@ impl Store for SqliteStore {
                     Err(error)
                 }
             }
+        })
+        .await
+    }
+
+    async fn approve(
+        &self,
+        tenant: &TenantName,
+        run: &RunId,
+        max_age: Duration,
+    ) -> Result<Approved, StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.beside(move |shared| {
+            let waiting = lock(&shared.writer);
+            let now = shared.clock.now();
+            let database = shared.files.database();
+            let (approved, dropped) =
+                approval::approve(&database, &shared.files, &tenant, &run, max_age, now)?;
+            drop(waiting);
+            shared.drop_files(&dropped);
+            Ok(approved)
+        })
+        .await
+    }
+
+    async fn discard(&self, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError> {
+        let (tenant, run) = (tenant.clone(), run.clone());
+        self.write(move |store, shared| {
+            let (record, dropped) = approval::discard(store, &tenant, &run)?;
+            shared.drop_files(&dropped);
+            Ok(record)
         })
         .await
     }

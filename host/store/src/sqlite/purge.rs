@@ -17,11 +17,9 @@ use crate::{PurgeOrder, Purged, StoreError};
 /// How long runs are kept that nothing refers to.
 const RUNS_KEPT: Duration = Duration::from_hours(90 * 24);
 
-/// How long the guard may look back on memberships: a day and, for plans that are held, another one.
+/// How long the guard may look back on memberships, with room to spare: it needs a day, counted back from the first of
+/// a series of held plans.
 const RECENT_KEPT: Duration = Duration::from_hours(48);
-
-/// How long the file of a plan that was superseded can be compared with the one that took its place.
-const SUPERSEDED_KEPT: Duration = Duration::from_hours(48);
 
 /// Whether the last purge is `every` ago. A stored time that is ahead of now counts as past (RUNS §6.7).
 pub(super) fn is_due(store: &Connection, every: Duration, now: UnixMillis) -> Result<bool, StoreError> {
@@ -51,7 +49,7 @@ pub(super) fn purge(shared: &Shared, order: PurgeOrder) -> Result<Purged, StoreE
         purge_directory(&transaction, directory_key, order, now, &mut purged)?;
         transaction.commit()?;
     }
-    purged.files = purge_files(shared, now)?;
+    purged.files = purge_files(shared)?;
     lock(&shared.writer).execute(
         "UPDATE store SET purged_at = :now",
         named_params! { ":now": now.0 },
@@ -130,7 +128,11 @@ fn purge_directory(
     purged: &mut Purged,
 ) -> Result<(), StoreError> {
     const FIND: &str = "
-        SELECT tenant_id, removed_at IS NOT NULL, provider_time
+        SELECT
+            tenant_id,
+            removed_at IS NOT NULL,
+            iif(removed_at IS NULL, min(:now, coalesce(provider_time, :now)), :now),
+            min(:now, coalesce(provider_time, :now), coalesce(holding_since, :now))
         FROM directory
         WHERE directory_key = :directory_key";
     const USERS: &str = "
@@ -147,35 +149,29 @@ fn purge_directory(
         SET generation = generation + 1
         WHERE directory_key = :directory_key";
     let found = transaction
-        .query_row(FIND, named_params! { ":directory_key": directory_key }, |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, bool>(1)?,
-                row.get::<_, Option<i64>>(2)?,
-            ))
-        })
+        .query_row(
+            FIND,
+            named_params! { ":directory_key": directory_key, ":now": now.0 },
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
         .optional()?;
-    let Some((tenant_id, is_removed, provider_time)) = found else {
+    let Some((tenant_id, is_removed, believed, guard_looks_from)) = found else {
         return Ok(());
     };
-    let believed = match provider_time {
-        Some(told) if !is_removed => told.min(now.0),
-        _ => now.0,
-    };
-    let erase = |statement: &str, kept: Duration| -> Result<u64, StoreError> {
+    let erase = |statement: &str, cutoff: i64| -> Result<u64, StoreError> {
         let erased = transaction.execute(
             statement,
             named_params! {
                 ":tenant_id": tenant_id,
                 ":directory_key": directory_key,
-                ":cutoff": before(believed, kept),
+                ":cutoff": cutoff,
             },
         )?;
         Ok(erased as u64)
     };
-    let users = erase(USERS, order.tombstones)?;
-    let groups = erase(GROUPS, order.tombstones)?;
-    erase(RECENT, RECENT_KEPT)?;
+    let users = erase(USERS, before(believed, order.tombstones))?;
+    let groups = erase(GROUPS, before(believed, order.tombstones))?;
+    erase(RECENT, before(guard_looks_from, RECENT_KEPT))?;
     let identities = purge_identities(transaction, tenant_id, directory_key)?;
     if users + groups + identities > 0 {
         transaction.execute(RAISE, named_params! { ":directory_key": directory_key })?;
@@ -289,17 +285,15 @@ fn purge_history(
     Ok(runs as u64)
 }
 
-/// Removes the files of plans and stagings that nothing will read: their run is gone, or ended as one that keeps no
-/// plan. A staging of a run that has a row is its directory's next run's to take or drop.
-fn purge_files(shared: &Shared, now: UnixMillis) -> Result<u64, StoreError> {
+/// Removes the files of plans and stagings that nothing will read: their run is gone, or its plan is not kept. A staging
+/// of a run that is known is its directory's next run's to take or drop.
+fn purge_files(shared: &Shared) -> Result<u64, StoreError> {
     const NEEDED: &str = "
         SELECT
-            outcome IS NULL
-            OR outcome = 'held'
-            OR outcome = 'superseded' AND ended_at >= :cutoff
-        FROM run
-        WHERE id = :id";
-    let cutoff = before(now.0, SUPERSEDED_KEPT);
+            r.outcome IS NULL
+            OR EXISTS (SELECT 1 FROM held_plan AS p WHERE p.run_key = r.run_key)
+        FROM run AS r
+        WHERE r.id = :id";
     let mut removed = 0;
     for (folder, of_plans) in shared.files.run_folders() {
         let failed = |source| StoreError::File {
@@ -315,9 +309,7 @@ fn purge_files(shared: &Shared, now: UnixMillis) -> Result<u64, StoreError> {
             let Some(run) = run else { continue };
             let needed: Option<bool> = lock(&shared.writer)
                 .prepare_cached(NEEDED)?
-                .query_row(named_params! { ":id": run.as_str(), ":cutoff": cutoff }, |row| {
-                    row.get(0)
-                })
+                .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
                 .optional()?;
             if needed.is_none() || of_plans && needed == Some(false) {
                 remove_database(&path);

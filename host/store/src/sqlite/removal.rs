@@ -7,10 +7,10 @@ use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::apply::{Block, last_seq};
 use super::connection::empty_journal;
-use super::runs::{self, Ending, RunCounts, RunRow};
+use super::runs::{self, Ending, RunRow};
 use super::word::unsigned;
-use super::{feed_mark, leases, scope, vault};
-use crate::{Applied, RunFacts, StoreError};
+use super::{feed_mark, hold, leases, recent, scope, vault};
+use crate::{Applied, AppliedCounts, RunFacts, StoreError};
 
 /// What readers are told, in the order of RUNS §3.3.
 const CHANGES: [&str; 3] = [
@@ -63,8 +63,9 @@ pub(super) fn remove(
     };
     runs::insert(&transaction, found, &row)?;
     let scope = scope::run(&transaction, tenant, run)?;
-    let superseded = runs::supersede(&transaction, &scope)?;
-    ended.extend(superseded.clone());
+    let superseded = hold::supersede(&transaction, &scope)?;
+    ended.extend(hold::forget_all(&transaction, &scope)?);
+    recent::forget(&transaction, scope.directory_key)?;
 
     let before = last_seq(&transaction, &scope)?;
     let mut block = Block {
@@ -84,7 +85,7 @@ pub(super) fn remove(
         deleted,
         ..EntityCounts::default()
     };
-    let counts = RunCounts {
+    let counts = AppliedCounts {
         users: deleted(told[2]),
         groups: deleted(told[1]),
         memberships: deleted(told[0]),

@@ -6,27 +6,20 @@ use idsync_model::{
     EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, Skip, StoredCounts, TenantName, Trigger,
     UnixMillis,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::scope::{self, DirectoryScope, RunScope};
 use super::word::{from_json, from_word, json, kind_number, signed, unreadable, unsigned, word};
 use super::{leases, schedules};
-use crate::{NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError};
+use crate::{
+    AppliedCounts, NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError,
+};
 
 /// How many skipped or mended records of each kind a run keeps.
 const SKIPS_KEPT: i64 = 1_000;
 
-/// The counts of a run as they are stored, and as the closing record of its changes shows them.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct RunCounts {
-    pub(super) users: EntityCounts,
-    pub(super) groups: EntityCounts,
-    pub(super) memberships: EntityCounts,
-}
-
-impl From<&PlanSummary> for RunCounts {
+impl From<&PlanSummary> for AppliedCounts {
     fn from(summary: &PlanSummary) -> Self {
         Self {
             users: summary.users.into(),
@@ -36,7 +29,7 @@ impl From<&PlanSummary> for RunCounts {
     }
 }
 
-impl From<SkipCounts> for RunCounts {
+impl From<SkipCounts> for AppliedCounts {
     fn from(skips: SkipCounts) -> Self {
         let skipped = |skipped| EntityCounts {
             skipped,
@@ -205,7 +198,7 @@ pub(super) fn end_unended(
 pub(super) struct Ending<'a> {
     pub(super) outcome: Outcome,
     pub(super) now: UnixMillis,
-    pub(super) counts: RunCounts,
+    pub(super) counts: AppliedCounts,
     pub(super) facts: &'a RunFacts,
     pub(super) held: Option<String>,
     pub(super) error: Option<&'a Failure>,
@@ -273,7 +266,7 @@ pub(super) fn end_without_apply(
     let (outcome, counts, held, error) = match end_of_run {
         RunEnd::Planned { summary, held } => (
             Outcome::Succeeded,
-            RunCounts::from(&**summary),
+            AppliedCounts::from(&**summary),
             held.as_ref(),
             None,
         ),
@@ -283,7 +276,7 @@ pub(super) fn end_without_apply(
             } else {
                 Outcome::Failed
             };
-            (outcome, RunCounts::from(skipped.0), None, Some(failure))
+            (outcome, AppliedCounts::from(skipped.0), None, Some(failure))
         }
     };
     let ending = Ending {
@@ -300,41 +293,6 @@ pub(super) fn end_without_apply(
     let record = find(&transaction, tenant, run)?;
     transaction.commit()?;
     Ok(record)
-}
-
-/// Ends the held runs of a directory, but for one, because a newer plan or the removal took their place.
-pub(super) fn supersede(
-    transaction: &Transaction<'_>,
-    scope: &RunScope,
-) -> Result<Option<RunId>, StoreError> {
-    const FORGET: &str = "
-        DELETE FROM held_plan
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND run_key <> :run_key";
-    const SUPERSEDE: &str = "
-        UPDATE run
-        SET outcome = 'superseded'
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome = 'held'
-          AND run_key <> :run_key
-        RETURNING id";
-    transaction.execute(
-        FORGET,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run_key": scope.run_key,
-        },
-    )?;
-    let mut statement = transaction.prepare_cached(SUPERSEDE)?;
-    let mut rows = statement.query(named_params! {
-        ":tenant_id": scope.tenant_id,
-        ":directory_key": scope.directory_key,
-        ":run_key": scope.run_key,
-    })?;
-    let mut superseded = None;
-    while let Some(row) = rows.next()? {
-        superseded = Some(run_id(row.get(0)?)?);
-    }
-    Ok(superseded)
 }
 
 /// The statement that shows runs, with what follows the join: which of them, and in which order.
@@ -477,6 +435,7 @@ fn skip_from_row(row: &Row<'_>) -> rusqlite::Result<Skip> {
     })
 }
 
+/// The id that a text is.
 pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
     text.try_into().map_err(|e| unreadable("a run's id", e))
 }
@@ -484,7 +443,7 @@ pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
 fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
     let text = |column| row.get::<_, Option<String>>(column);
     let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
-    let counts: RunCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
+    let counts: AppliedCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
     let cost: Cost = from_json("a run's cost", &row.get::<_, String>("usage")?)?;
     Ok(RunRecord {
         run: run_id(row.get("id")?)?,
@@ -520,13 +479,4 @@ fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
             .transpose()?,
         applied_seq: row.get::<_, Option<i64>>("applied_seq")?.map(unsigned),
     })
-}
-
-/// Whether a run of that id waits as held.
-pub(super) fn is_held(connection: &Connection, run: &RunId) -> Result<bool, StoreError> {
-    let held = connection
-        .prepare_cached("SELECT 1 FROM run WHERE id = :id AND outcome = 'held'")?
-        .query_row(named_params! { ":id": run.as_str() }, |_| Ok(()))
-        .optional()?;
-    Ok(held.is_some())
 }

@@ -50,7 +50,7 @@ pub(super) fn directory(
         })
 }
 
-/// A run that has not ended, of a directory that was not removed and has no later lease.
+/// A run with its directory.
 #[derive(Debug, Clone)]
 pub(super) struct RunScope {
     pub(super) tenant_id: i64,
@@ -69,6 +69,38 @@ pub(super) struct RunScope {
 /// The keys of a run in progress. Whatever a run writes is looked up here in the same transaction, so that one that has
 /// ended or lost its lease writes nothing (RUNS §6.3).
 pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> Result<RunScope, StoreError> {
+    let (scope, state) = any_run(connection, tenant, run)?;
+    match state {
+        RunState::InProgress => Ok(scope),
+        RunState::Ended => Err(StoreError::RunEnded { run: run.clone() }),
+        RunState::Fenced => Err(StoreError::LeaseLost { run: run.clone() }),
+    }
+}
+
+/// The keys of a run that a person answers, although it has ended.
+pub(super) fn ended_run(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<RunScope, StoreError> {
+    any_run(connection, tenant, run).map(|(scope, _)| scope)
+}
+
+/// Whether a run may write.
+enum RunState {
+    InProgress,
+    /// It or its directory is at its end.
+    Ended,
+    /// A later lease has the directory.
+    Fenced,
+}
+
+/// The keys of a run, and whether it may write.
+fn any_run(
+    connection: &Connection,
+    tenant: &TenantName,
+    run: &RunId,
+) -> Result<(RunScope, RunState), StoreError> {
     const FIND: &str = "
         SELECT
             r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.fence <> d.fence, r.directory_key, d.id, r.run_key,
@@ -77,14 +109,17 @@ pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> 
         JOIN directory AS d ON d.directory_key = r.directory_key
         WHERE r.tenant_id = :tenant_id AND r.id = :id";
     let tenant_id = tenant_id(connection, tenant)?;
-    let (has_ended, has_lost, scope): (bool, bool, _) = connection
+    connection
         .prepare_cached(FIND)?
         .query_row(
             named_params! { ":tenant_id": tenant_id, ":id": run.as_str() },
             |row| {
+                let state = match (row.get(0)?, row.get(1)?) {
+                    (true, _) => RunState::Ended,
+                    (false, true) => RunState::Fenced,
+                    (false, false) => RunState::InProgress,
+                };
                 Ok((
-                    row.get(0)?,
-                    row.get(1)?,
                     RunScope {
                         tenant_id,
                         directory_key: row.get(2)?,
@@ -97,16 +132,10 @@ pub(super) fn run(connection: &Connection, tenant: &TenantName, run: &RunId) -> 
                         dry_run: row.get(9)?,
                         fence: row.get(10)?,
                     },
+                    state,
                 ))
             },
         )
         .optional()?
-        .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })?;
-    if has_ended {
-        return Err(StoreError::RunEnded { run: run.clone() });
-    }
-    if has_lost {
-        return Err(StoreError::LeaseLost { run: run.clone() });
-    }
-    Ok(scope)
+        .ok_or_else(|| StoreError::UnknownRun { run: run.to_string() })
 }

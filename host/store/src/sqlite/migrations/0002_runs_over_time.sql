@@ -34,8 +34,11 @@ ALTER TABLE run ADD COLUMN usage              TEXT    NOT NULL DEFAULT '{}';
 ALTER TABLE run ADD COLUMN stored_users       INTEGER;
 ALTER TABLE run ADD COLUMN stored_groups      INTEGER;
 ALTER TABLE run ADD COLUMN stored_memberships INTEGER;
+-- The run whose plan was applied when a person approved this one: itself, or a newer one that deletes no more.
+ALTER TABLE run ADD COLUMN approved_as        INTEGER;
 
 CREATE INDEX run_by_end ON run (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX run_by_apply ON run (directory_key, ended_at, run_key) WHERE stored_users IS NOT NULL;
 
 -- Who runs a directory. `beat` counts up while its owner lives.
 CREATE TABLE lease (
@@ -59,6 +62,19 @@ CREATE TABLE recent_membership_deletion (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX recent_membership_deletion_by_time ON recent_membership_deletion (directory_key, deleted_at);
+CREATE INDEX directory_user_deleted_in ON directory_user (directory_key, deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX directory_group_deleted_in ON directory_group (directory_key, deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- A held plan goes stale with the settings and the org that it was read with, and not with the key.
+ALTER TABLE held_plan ADD COLUMN verified_settings TEXT;
+ALTER TABLE held_plan ADD COLUMN verified_org      TEXT;
+
+UPDATE held_plan AS p
+SET verified_settings = d.verified_settings, verified_org = d.verified_org
+FROM directory AS d
+WHERE d.directory_key = p.directory_key AND d.verified_fingerprint IS p.verified_fingerprint;
+
+ALTER TABLE held_plan DROP COLUMN verified_fingerprint;
 
 -- Secrets that were entered and wait for their verification have the origin `setting-next`; without bytes they erase.
 CREATE TABLE vault_2 (

@@ -1,6 +1,8 @@
 //! Tests of the store on SQLite, through the traits that everything else uses.
 
 mod access;
+mod answers;
+mod approvals;
 mod backup;
 mod directories;
 mod feed;
@@ -11,6 +13,7 @@ mod org;
 mod plans;
 mod properties;
 mod purge;
+mod recent;
 mod rotation;
 mod runs;
 mod stagings;

@@ -92,6 +92,11 @@ impl House {
         self.clock.0.fetch_add(milliseconds, Ordering::SeqCst);
     }
 
+    /// Sets the clock, also back.
+    pub(super) fn set_clock(&self, now: i64) {
+        self.clock.0.store(now, Ordering::SeqCst);
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.folder.path().to_owned()
     }

@@ -12,7 +12,7 @@ const USERS: usize = 7;
 const GROUPS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum UserState {
+pub(super) enum UserState {
     Gone,
     Inactive,
     Active,
@@ -21,7 +21,7 @@ enum UserState {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GroupState {
+pub(super) enum GroupState {
     Gone,
     Dropped,
     Listed,
@@ -30,14 +30,14 @@ enum GroupState {
 
 /// One state of an org, and what a run reads of it.
 #[derive(Debug, Clone)]
-struct State {
+pub(super) struct State {
     users: Vec<UserState>,
     groups: Vec<GroupState>,
     /// Of each group: whether its list is read, and its members as bits; one bit more than there are users.
     lists: Vec<(bool, u8)>,
 }
 
-fn states() -> impl Strategy<Value = Vec<State>> {
+pub(super) fn states() -> impl Strategy<Value = Vec<State>> {
     let users = prop::collection::vec(
         prop_oneof![
             2 => Just(UserState::Gone),
@@ -63,7 +63,7 @@ fn states() -> impl Strategy<Value = Vec<State>> {
 }
 
 /// The org of a state. A group that is new is always read, as the engine has it; what is not read keeps its last list.
-fn org(state: &State, known: &mut BTreeMap<String, Vec<String>>) -> (Org, Org) {
+pub(super) fn org(state: &State, known: &mut BTreeMap<String, Vec<String>>) -> (Org, Org) {
     let mut read = Org::default();
     for (number, user_state) in state.users.iter().enumerate() {
         // Not in the order in which they were first seen.

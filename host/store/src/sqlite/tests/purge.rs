@@ -368,23 +368,40 @@ async fn runs_6_7_a_purge_is_due_when_the_last_is_long_ago_or_in_the_future() {
 }
 
 #[tokio::test]
-async fn runs_4_3_what_the_guard_counts_of_memberships_goes_after_two_days() {
+async fn runs_4_3_what_the_guard_counts_of_memberships_goes_when_it_looks_back_no_further() {
     let house = house();
     let acme = house.directory("acme").await;
-    house
-        .sync(&acme, &Org::default().user("ann").group("g", &["ann"]))
-        .await;
-    let at = house.clock_now().0;
-    house
-        .raw()
-        .execute(
-            "INSERT OR REPLACE INTO recent_membership_deletion
-             SELECT m.group_key, m.user_key, m.tenant_id, d.directory_key, ?1
-             FROM membership AS m, directory AS d",
-            [at],
-        )
+    let ann = Org::default().user("ann");
+    house.sync(&acme, &ann.clone().group("g", &["ann"])).await;
+    house.sync(&acme, &ann.clone().group("g", &[])).await;
+    house.later(Duration::from_hours(20));
+    house.hold(&acme, &Org::default()).await;
+    house.later(10 * DAY);
+    purge(&house).await;
+    assert_eq!(
+        count(&house, "recent_membership_deletion"),
+        1,
+        "it is counted back from the first of the plans that are held"
+    );
+    let plan = house
+        .plan(&acme, &ann.clone().group("g", &[]), Mode::Full)
+        .await
         .unwrap();
-    house.later(Duration::from_hours(48));
+    assert_eq!(plan.summary().recent.memberships.deleted, 1);
+
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    purge(&house).await;
+    assert_eq!(count(&house, "recent_membership_deletion"), 0);
+}
+
+#[tokio::test]
+async fn memberships_that_went_are_forgotten_when_the_guard_looks_back_no_further() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let ann = Org::default().user("ann");
+    house.sync(&acme, &ann.clone().group("g", &["ann"])).await;
+    house.sync(&acme, &ann.clone().group("g", &[])).await;
+    house.later(2 * DAY);
     purge(&house).await;
     assert_eq!(count(&house, "recent_membership_deletion"), 1);
     house.later(Duration::from_secs(1));

@@ -4,12 +4,15 @@
 //! and only what was planned and let through is applied. What a plugin puts is judged in [`staging`], what a plan may
 //! delete in [`guard`].
 
+pub mod again;
+pub mod due;
 mod error;
 pub mod guard;
 mod halt;
 pub mod lock;
 mod mend;
 pub mod mode;
+pub mod pick;
 mod reading;
 mod remove;
 mod run;

@@ -1,0 +1,278 @@
+//! Which of the due directories are started: within the bounds, no two of one host, and every one in the end.
+
+use std::collections::{HashMap, HashSet};
+
+use idsync_model::{TenantName, UnixMillis};
+
+/// How many runs there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// In all.
+    pub total: usize,
+    /// Of one tenant.
+    pub per_tenant: usize,
+}
+
+impl Default for Bounds {
+    /// 4 runs, 2 of a tenant.
+    fn default() -> Self {
+        Self {
+            total: 4,
+            per_tenant: 2,
+        }
+    }
+}
+
+/// A directory that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its tenant.
+    pub tenant: TenantName,
+    /// The hosts that its runs reach, each as `HOST:PORT`.
+    pub hosts: Vec<String>,
+    /// Since when it has been due.
+    pub since: UnixMillis,
+}
+
+/// A run in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Its tenant.
+    pub tenant: TenantName,
+    /// The hosts that it reaches, each as `HOST:PORT`.
+    pub hosts: Vec<String>,
+}
+
+/// When tenants last had a run started. It makes them take turns.
+#[derive(Debug, Clone, Default)]
+pub struct Turns {
+    count: u64,
+    last: HashMap<TenantName, u64>,
+}
+
+impl Turns {
+    fn of(&self, tenant: &TenantName) -> u64 {
+        self.last.get(tenant).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, tenant: &TenantName) {
+        self.count += 1;
+        self.last.insert(tenant.clone(), self.count);
+    }
+
+    /// Forgets the tenants that have no directory any more.
+    pub fn retain(&mut self, exists: impl Fn(&TenantName) -> bool) {
+        self.last.retain(|tenant, _| exists(tenant));
+    }
+}
+
+/// Those of `due` to start now, by their place in it. First comes the tenant with the fewest runs, then the one whose
+/// last start is longest ago; of a tenant's directories, the one that has been due longest.
+///
+/// A host is kept for the directory that has waited for it longest, even while that one can't be started yet: else a
+/// directory with many hosts, or with a busy tenant, would be passed over for ever. So the one that has been due longest
+/// of all is stopped by nothing but runs in progress.
+pub fn next(due: &[Waiting], running: &[Running], bounds: Bounds, turns: &mut Turns) -> Vec<usize> {
+    let mut runs_of: HashMap<&TenantName, usize> = HashMap::new();
+    let mut taken: HashSet<&str> = HashSet::new();
+    for run in running {
+        *runs_of.entry(&run.tenant).or_default() += 1;
+        taken.extend(run.hosts.iter().map(String::as_str));
+    }
+    let mut by_time: Vec<usize> = (0..due.len()).collect();
+    by_time.sort_by_key(|place| due[*place].since);
+    let mut kept_for: HashMap<&str, usize> = HashMap::new();
+    for place in &by_time {
+        for host in &due[*place].hosts {
+            kept_for.entry(host).or_insert(*place);
+        }
+    }
+    let mut left: Vec<usize> = by_time
+        .into_iter()
+        .filter(|place| {
+            let mut hosts = due[*place].hosts.iter().map(String::as_str);
+            hosts.all(|host| !taken.contains(host) && kept_for.get(host) == Some(place))
+        })
+        .collect();
+    let mut started = Vec::new();
+    while running.len() + started.len() < bounds.total {
+        let runs = |place: usize| runs_of.get(&due[place].tenant).copied().unwrap_or(0);
+        left.retain(|place| runs(*place) < bounds.per_tenant);
+        // The first of those that are equal: they are in the order of their times.
+        let first = left
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, place)| (runs(**place), turns.of(&due[**place].tenant)));
+        let Some((first, _)) = first else {
+            break;
+        };
+        let place = left.remove(first);
+        *runs_of.entry(&due[place].tenant).or_default() += 1;
+        turns.take(&due[place].tenant);
+        started.push(place);
+    }
+    started
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn tenant(n: usize) -> TenantName {
+        format!("t{n}").parse().unwrap()
+    }
+
+    fn waiting(of: usize, host: &str, since: i64) -> Waiting {
+        Waiting {
+            tenant: tenant(of),
+            hosts: vec![host.to_owned()],
+            since: UnixMillis(since),
+        }
+    }
+
+    fn run_of(waiting: &Waiting) -> Running {
+        Running {
+            tenant: waiting.tenant.clone(),
+            hosts: waiting.hosts.clone(),
+        }
+    }
+
+    fn bounds(total: usize, per_tenant: usize) -> Bounds {
+        Bounds { total, per_tenant }
+    }
+
+    #[test]
+    fn runs_6_no_more_runs_than_the_bounds_say() {
+        let due: Vec<_> = (0..20).map(|n| waiting(n % 2, &format!("h{n}"), 0)).collect();
+        let pick =
+            |total, per_tenant| next(&due, &[], bounds(total, per_tenant), &mut Turns::default()).len();
+        assert_eq!(pick(3, 3), 3);
+        assert_eq!(pick(9, 2), 4, "two of each of two tenants");
+        assert_eq!(pick(0, 2), 0);
+        let running: Vec<_> = due[..2].iter().map(run_of).collect();
+        let started = next(&due[2..], &running, bounds(9, 2), &mut Turns::default());
+        assert_eq!(started.len(), 2, "one of each is running");
+    }
+
+    #[test]
+    fn runs_6_the_longest_due_comes_first() {
+        let due = [waiting(0, "a", 30), waiting(0, "b", 10), waiting(0, "c", 20)];
+        assert_eq!(next(&due, &[], bounds(2, 2), &mut Turns::default()), [1, 2]);
+    }
+
+    #[test]
+    fn runs_7_3_no_two_runs_to_one_host() {
+        let due = [
+            waiting(0, "a:443", 1),
+            waiting(1, "a:443", 2),
+            waiting(1, "a:8443", 3),
+        ];
+        assert_eq!(next(&due, &[], bounds(9, 9), &mut Turns::default()), [0, 2]);
+        let running = [run_of(&due[0])];
+        assert_eq!(
+            next(&due[1..], &running, bounds(9, 9), &mut Turns::default()),
+            [1]
+        );
+    }
+
+    #[test]
+    fn runs_6_a_tenant_with_many_due_directories_leaves_room_for_the_others() {
+        let mut due: Vec<_> = (0..900).map(|n| waiting(0, &format!("h{n}"), n)).collect();
+        due.push(waiting(1, "other", 5000));
+        let started = next(&due, &[], bounds(2, 2), &mut Turns::default());
+        assert_eq!(started, [0, 900]);
+    }
+
+    #[test]
+    fn runs_6_tenants_take_turns_where_there_is_one_place() {
+        let mut turns = Turns::default();
+        let due: Vec<_> = (0..3)
+            .flat_map(|of| (0..5).map(move |n| waiting(of, &format!("{of}-{n}"), n)))
+            .collect();
+        let mut starts = Vec::new();
+        for _ in 0..6 {
+            let started = next(&due, &[], bounds(1, 1), &mut turns);
+            starts.push(due[started[0]].tenant.clone());
+        }
+        let first: HashSet<_> = starts[..3].iter().collect();
+        assert_eq!(first.len(), 3, "{starts:?}");
+        assert_eq!(starts[..3], starts[3..]);
+    }
+
+    #[test]
+    fn runs_6_a_directory_of_many_hosts_is_not_passed_over_for_ever() {
+        let both = Waiting {
+            hosts: vec!["a".to_owned(), "b".to_owned()],
+            ..waiting(1, "", 0)
+        };
+        let due = [both.clone(), waiting(0, "b", 9)];
+        let running = [run_of(&waiting(0, "a", 0))];
+        assert_eq!(
+            next(&due, &running, bounds(9, 9), &mut Turns::default()),
+            Vec::<usize>::new(),
+            "what waits for `a` keeps `b`"
+        );
+        assert_eq!(next(&due, &[], bounds(9, 9), &mut Turns::default())[0], 0);
+    }
+
+    /// A directory: its tenant, its hosts, and for how many rounds it runs.
+    fn directory() -> impl Strategy<Value = (usize, Vec<u8>, usize)> {
+        (0..4_usize, proptest::collection::vec(0..12_u8, 1..3), 1..4_usize)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn runs_6_every_due_directory_is_started_in_the_end(
+            directories in proptest::collection::vec(directory(), 1..30),
+            total in 1..5_usize,
+            per_tenant in 1..4_usize,
+        ) {
+            let bounds = bounds(total, per_tenant);
+            let mut turns = Turns::default();
+            let mut due_since: BTreeMap<usize, i64> = (0..directories.len()).map(|n| (n, 0)).collect();
+            let mut running: BTreeMap<usize, usize> = BTreeMap::new();
+            // The one that has been due longest waits for a run on its hosts, one of its tenant, and one of each other
+            // tenant's; the directories before it do so first.
+            let patience = i64::try_from(directories.len() * 3 * 6 + 20).unwrap();
+            for round in 1..2 * patience {
+                running.retain(|n, left| {
+                    *left -= 1;
+                    if *left == 0 {
+                        // It is due again at once: the worst that a neighbour can do.
+                        due_since.insert(*n, round);
+                    }
+                    *left > 0
+                });
+                let of = |n: usize, since: i64| Waiting {
+                    tenant: tenant(directories[n].0),
+                    hosts: directories[n].1.iter().map(|host| format!("h{host}")).collect(),
+                    since: UnixMillis(since),
+                };
+                let places: Vec<usize> = due_since.keys().copied().collect();
+                let due: Vec<_> = due_since.iter().map(|(n, since)| of(*n, *since)).collect();
+                let in_progress: Vec<_> = running.keys().map(|n| run_of(&of(*n, 0))).collect();
+                for place in next(&due, &in_progress, bounds, &mut turns) {
+                    let n = places[place];
+                    let since = due_since.remove(&n).unwrap();
+                    prop_assert!(round - since <= patience, "{n} waited for {} rounds", round - since);
+                    running.insert(n, directories[n].2);
+                }
+                prop_assert!(running.len() <= total);
+                let mut hosts = HashSet::new();
+                let mut of_tenant: BTreeMap<usize, usize> = BTreeMap::new();
+                for n in running.keys() {
+                    *of_tenant.entry(directories[*n].0).or_default() += 1;
+                    let own: HashSet<_> = directories[*n].1.iter().collect();
+                    for host in own {
+                        prop_assert!(hosts.insert(*host), "two runs to {host}");
+                    }
+                }
+                prop_assert!(of_tenant.values().all(|count| *count <= per_tenant));
+                prop_assert!(due_since.values().all(|since| round - since <= patience));
+            }
+        }
+    }
+}

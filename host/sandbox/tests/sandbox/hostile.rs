@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use idsync_capability::vault::{RememberError, SealedValues, SealedValuesError};
 use idsync_model::{
-    Clock as _, Entity, ErrorKind, ExternalId, Failure, Group, MembersVerdict, Mode, PagePart, Provider as _,
-    Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
+    Clock as _, DirectoryId, Entity, ErrorKind, ExternalId, Failure, Group, MembersVerdict, Mode, PagePart,
+    Provider as _, Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
 };
 use idsync_sandbox::{Grants, Limits};
 
-use crate::support::{Place, context, failure, no_grants, settings, settings_with_host, sync, sync_with};
+use crate::support::{
+    Place, Shelf, context, failure, master_key, no_grants, settings, settings_with_host, sync, sync_with,
+};
 
 /// The failure of a behaviour, after which another call goes on as if nothing had been.
 async fn failure_of(behaviour: &str, limits: Limits) -> Failure {
@@ -227,6 +230,43 @@ async fn runs_6_6_a_plugin_that_does_not_heed_is_ended_after_the_grace() {
     let failed = failure(end);
     assert_eq!(failed.kind, ErrorKind::Cancelled);
     assert!(failed.summary.contains("0.05 s"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn runs_6_3_a_plugin_whose_run_was_taken_over_does_not_go_on() {
+    struct TakenOver;
+    #[async_trait]
+    impl SealedValues for TakenOver {
+        async fn secret(&self, _: &str) -> Result<Option<Vec<u8>>, SealedValuesError> {
+            Ok(None)
+        }
+        async fn remembered(&self, _: &str) -> Result<Option<Vec<u8>>, SealedValuesError> {
+            Ok(None)
+        }
+        async fn remember(&self, _: &str, _: Option<Vec<u8>>, _: u64, _: u64) -> Result<(), RememberError> {
+            Err(RememberError::RunOver("another run has the directory".into()))
+        }
+    }
+    let place = Place::new(Limits::default());
+    let sealer = master_key(1).directory_sealer(DirectoryId::generate());
+    let plugin = place.plugin().await.bind(Grants {
+        vault: Some((Arc::new(TakenOver), sealer)),
+        ..no_grants()
+    });
+    let shelf = Arc::new(Shelf::default());
+    let request = SyncRequest {
+        settings: settings("remember"),
+        mode: Mode::Full,
+        resume: None,
+        expected_org: None,
+    };
+    let failed = failure(plugin.sync(request, shelf.clone(), context()).await);
+    assert_eq!(failed.kind, ErrorKind::Host, "{failed:?}");
+    assert!(
+        failed.summary.ends_with("another run has the directory"),
+        "{failed:?}"
+    );
+    assert_eq!(shelf.rows.load(Ordering::Relaxed), 0);
 }
 
 /// Three plugins loop on an executor of one thread, and a timer of the host still fires when it should.

@@ -7,6 +7,7 @@ use crate::bindings::idsync::plugin::identity_store::{self, Group, PagePart, Use
 use crate::bindings::idsync::plugin::log::{self, Level};
 use crate::bindings::idsync::plugin::timer;
 use crate::bindings::idsync::plugin::types::{ErrorKind, Failure, Setting};
+use crate::bindings::idsync::plugin::vault;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::http::outgoing_handler;
 use crate::bindings::wasi::http::types::{Fields, OutgoingRequest, Scheme};
@@ -77,6 +78,11 @@ pub fn show(settings: &[Setting]) -> Result<SyncSummary, Failure> {
         "big-answer" => Ok(summary(vec!["x".repeat(8 * MIB)])),
         #[expect(clippy::disallowed_methods, reason = "it is what the behaviour is about")]
         "exit" => std::process::exit(3),
+        "remember" => {
+            vault::remember("cursor", b"0oa1");
+            read_little();
+            Ok(summary(Vec::new()))
+        }
         "store-anywhere" => {
             identity_store::stored();
             failed("the store was reached")

@@ -1,6 +1,8 @@
 //! The apps whose users and groups are synced: those that the role can see, less what is inactive, and the ones that an
 //! earlier run saw (RUNS §1.4, §1.5).
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Answer, Client};
@@ -101,11 +103,11 @@ pub async fn list<H: Host>(client: &Client<'_, H>) -> Result<Result<Vec<App>, An
                     None => apps.push(app),
                 }
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
         .await?;
     match end {
-        End::Complete => Ok(Ok(apps)),
+        End::Complete | End::Stopped => Ok(Ok(apps)),
         End::Refused {
             answer,
             is_first: true,

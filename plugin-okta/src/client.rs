@@ -23,8 +23,11 @@ use crate::settings::Settings;
 const REQUEST_LIMIT: Duration = Duration::from_mins(5);
 /// How often a wait looks up to see whether the run is to end.
 const LOOK_UP: Duration = Duration::from_secs(1);
-/// How long requests in flight may still take when the run is to end (RUNS §6.6).
-const GRACE: Duration = Duration::from_secs(4);
+/// How often a request in flight looks up.
+const LOOK_UP_IN_FLIGHT: Duration = Duration::from_millis(500);
+/// How long requests in flight may still take when the run is to end (RUNS §6.6). The host gives 5 seconds in all; the
+/// rest is for the last checkpoint.
+const GRACE: Duration = Duration::from_millis(3500);
 /// What is left of a run's time for the last checkpoint.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 /// Before a piece of a body is read, room is made for this much.
@@ -80,6 +83,7 @@ pub struct Client<'h, H: Host> {
     pub(crate) budget: Budget,
     pub(crate) auth: Auth,
     bodies: Rc<Bodies>,
+    is_stopped: Cell<bool>,
     waiting: Cell<u32>,
     waiting_since: Cell<Duration>,
     waited: Cell<Duration>,
@@ -95,6 +99,7 @@ impl<'h, H: Host> Client<'h, H> {
             budget: Budget::default(),
             auth: Auth::default(),
             bodies: Rc::default(),
+            is_stopped: Cell::new(false),
             waiting: Cell::new(0),
             waiting_since: Cell::new(Duration::ZERO),
             waited: Cell::new(Duration::ZERO),
@@ -117,9 +122,15 @@ impl<'h, H: Host> Client<'h, H> {
         self.waited.get()
     }
 
+    /// From now on nothing new is sent. Requests in flight may still be answered.
+    pub fn stop(&self) {
+        self.is_stopped.set(true);
+        self.pace.changed.wake_all();
+    }
+
     /// Fails when the run is to end.
     pub fn check_end(&self, stage: &'static str) -> Result<(), Failure> {
-        if self.host.cancelled() {
+        if self.is_stopped.get() || self.host.cancelled() {
             return Err(Failure::new(
                 ErrorKind::Cancelled,
                 stage,
@@ -384,8 +395,8 @@ impl<'h, H: Host> Client<'h, H> {
     /// Returns when a request is not to be waited for any longer.
     async fn give_up(&self, sent_at: Duration) -> &'static str {
         loop {
-            self.host.sleep(LOOK_UP).await;
-            if self.host.cancelled() || self.host.time_left() <= LAST_MOMENTS {
+            self.host.sleep(LOOK_UP_IN_FLIGHT).await;
+            if self.is_stopped.get() || self.host.cancelled() || self.host.time_left() <= LAST_MOMENTS {
                 self.host.sleep(GRACE.min(self.host.time_left() / 2)).await;
                 return "the run was asked to end";
             }

@@ -23,6 +23,16 @@ pub enum ErrorKind {
     Cancelled,
 }
 
+impl ErrorKind {
+    /// Whether a later run can go on where this one ended: nothing that was read has turned out to be wrong.
+    pub fn is_resumed(self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized | Self::RateLimited | Self::Unavailable | Self::Deadline | Self::Cancelled
+        )
+    }
+}
+
 /// A failure as an admin reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{summary}")]

@@ -2,8 +2,10 @@
 //! §1.3). The next page is under way while one is worked on.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::pin::pin;
 
-use futures::future::try_join;
+use futures::future::{Either, select};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -43,8 +45,8 @@ pub struct Page {
     what: String,
     /// Whether it is the first.
     pub is_first: bool,
-    /// Whether it is the last.
-    pub is_last: bool,
+    /// Where the listing goes on; nothing after the last page.
+    pub next: Option<String>,
 }
 
 /// What comes next in a listing.
@@ -68,6 +70,8 @@ pub enum Turn {
 pub enum End {
     /// All pages were read.
     Complete,
+    /// Whoever works on the pages wants no more of them.
+    Stopped,
     /// Okta refused a page.
     Refused {
         /// With this answer.
@@ -106,6 +110,19 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
         }
     }
 
+    /// The same listing from a page in its middle, where an earlier run left it.
+    #[must_use]
+    pub fn going_on_at(self, target: String) -> Self {
+        let limit = parameter(&target, "limit").and_then(|limit| limit.parse().ok());
+        Self {
+            limit: limit.unwrap_or(self.limit),
+            followed: HashSet::from([digest(&target)]),
+            next: Some(target),
+            is_first: false,
+            ..self
+        }
+    }
+
     /// The next page. After a page it is known at once whether it was the last.
     pub async fn next_page(&mut self) -> Result<Turn, Failure> {
         let Some(mut target) = self.next.take() else {
@@ -138,7 +155,7 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
                 stage: self.stage,
                 what: self.what.clone(),
                 is_first,
-                is_last: self.next.is_none(),
+                next: self.next.clone(),
             }));
         }
     }
@@ -176,18 +193,30 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
         Ok(Some(target))
     }
 
-    /// Works on each page while the next is under way.
+    /// Works on each page while the next is under way. A page that was given is worked on to its end, whatever becomes
+    /// of the next.
     pub async fn for_each_page(
         &mut self,
-        mut work: impl AsyncFnMut(Page) -> Result<(), Failure>,
+        mut work: impl AsyncFnMut(Page) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<End, Failure> {
         let mut turn = self.next_page().await?;
         loop {
-            match turn {
+            let page = match turn {
                 Turn::End => return Ok(End::Complete),
                 Turn::Refused { answer, is_first } => return Ok(End::Refused { answer, is_first }),
-                Turn::Page(page) => (turn, ()) = try_join(self.next_page(), work(page)).await?,
+                Turn::Page(page) => page,
+            };
+            let (flow, next) = match select(pin!(work(page)), pin!(self.next_page())).await {
+                Either::Left((Ok(ControlFlow::Continue(())), next)) => {
+                    (ControlFlow::Continue(()), next.await)
+                }
+                Either::Left((flow, _)) => return flow.map(|_| End::Stopped),
+                Either::Right((next, work)) => (work.await?, next),
+            };
+            if flow.is_break() {
+                return Ok(End::Stopped);
             }
+            turn = next?;
         }
     }
 }
@@ -198,6 +227,11 @@ fn digest(target: &str) -> [u8; 32] {
 }
 
 impl Page {
+    /// Whether it is the last.
+    pub fn is_last(&self) -> bool {
+        self.next.is_none()
+    }
+
     /// The rows of the page: a JSON array of this shape.
     pub fn rows<'a, T: Deserialize<'a>>(&'a self) -> Result<Vec<T>, Failure> {
         self.answer.json(self.stage, &self.what)

@@ -386,7 +386,7 @@ async fn count<H: Host>(client: &Client<'_, H>, active: &[&App]) -> Result<(Stri
         );
         match listing.next_page().await? {
             Turn::Page(page) => {
-                has_more |= !page.is_last;
+                has_more |= !page.is_last();
                 let rows = page.rows::<AppUser<'_>>()?;
                 let synced = |row: &&AppUser<'_>| {
                     rows::user(&row.id.0, &row.embedded.user).is_some_and(|user| user.active)
@@ -408,7 +408,7 @@ async fn count<H: Host>(client: &Client<'_, H>, active: &[&App]) -> Result<(Stri
         );
         match listing.next_page().await? {
             Turn::Page(page) => {
-                has_more |= !page.is_last;
+                has_more |= !page.is_last();
                 groups += page.rows::<AppGroup<'_>>()?.len();
             }
             Turn::Refused { answer, .. } => return Err(answer.failure(COUNT.0, &what)),

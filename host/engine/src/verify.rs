@@ -56,7 +56,7 @@ pub async fn verify(
             fingerprint: order.fingerprint,
             plugin_version: order.plugin_version,
             org_id: verification.org_id.clone(),
-            scope: Vec::new(),
+            scope: verification.scope.clone(),
             kid: order.kid,
             at: clock.now(),
         };

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, KeyAlgorithm, Settings, StoredCounts, TenantName, UnixMillis,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, KeyAlgorithm, Settings, StoredCounts,
+    TenantName, UnixMillis,
 };
 
 use crate::{Failing, Lease, RunRecord, Times};
@@ -163,6 +164,8 @@ pub struct Directory {
     /// Raised by every apply, purge and removal, and by a verification of other settings or of another org. A plan of
     /// an older generation is never applied.
     pub generation: u64,
+    /// How much a plan may delete without a person's word.
+    pub limits: DeleteLimits,
     /// What decides when it runs next.
     pub times: Times,
     /// How its runs fail now.

@@ -52,4 +52,4 @@ pub use run::{
 };
 pub use schedule::{Aftermath, Failing, KindRow, NotBefore, Scheduled, Times};
 pub use sqlite::SqliteStore;
-pub use store::{DirectoryVault, GroupRead, ListState, StagedCounts, StagingRows, Store};
+pub use store::{DirectoryVault, GroupRead, ListState, Memory, StagedCounts, StagingRows, Store};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Group, Held, MembersVersion,
-    Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Group, Held,
+    MembersVersion, Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
 };
 
 use crate::{
@@ -119,18 +119,14 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         name: &str,
     ) -> Result<Option<Sealed>, StoreError>;
-    /// Keeps a value of `plain_bytes` before sealing, or erases the name; on behalf of a run, only while that one may
-    /// write. Errs with `VaultFull` when names and plain sizes of all values would exceed `limit_bytes`, and with
-    /// `RunEnded` or `LeaseLost`.
+    /// Keeps a value, or erases it; on behalf of a run, only while that one may write. Errs with `VaultFull` when all
+    /// values would exceed their limit, and with `RunEnded` or `LeaseLost`.
     async fn remember(
         &self,
         tenant: &TenantName,
         directory: &DirectoryId,
         run: Option<&RunId>,
-        name: &str,
-        value: Option<Sealed>,
-        plain_bytes: u64,
-        limit_bytes: u64,
+        memory: Memory,
     ) -> Result<(), StoreError>;
 
     /// Begins a run, which takes the directory's lease. Errs with `Leased` while there is one that is not the one to
@@ -179,6 +175,13 @@ pub trait Store: Send + Sync {
         tenant: &TenantName,
         directory: &DirectoryId,
         every: Duration,
+    ) -> Result<Directory, StoreError>;
+    /// Sets how much a plan may delete without a person's word.
+    async fn set_limits(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        limits: DeleteLimits,
     ) -> Result<Directory, StoreError>;
     /// Makes a run due at once.
     async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError>;
@@ -275,6 +278,19 @@ pub trait Store: Send + Sync {
     async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError>;
     /// Whether the last purge is `every` ago. One in the future does not count.
     async fn purge_due(&self, every: Duration) -> Result<bool, StoreError>;
+}
+
+/// A value that a directory's plugin keeps, or a name that it erases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Its name.
+    pub name: String,
+    /// The value; `None` erases the name.
+    pub value: Option<Sealed>,
+    /// The size of the value before sealing.
+    pub plain_bytes: u64,
+    /// What the names and the plain sizes of all the directory's values may take.
+    pub limit_bytes: u64,
 }
 
 /// What is stored of a group that readers see.
@@ -433,16 +449,14 @@ impl DirectoryVault {
         plain_bytes: u64,
         limit_bytes: u64,
     ) -> Result<(), StoreError> {
+        let memory = Memory {
+            name: name.to_owned(),
+            value,
+            plain_bytes,
+            limit_bytes,
+        };
         self.store
-            .remember(
-                &self.tenant,
-                &self.directory,
-                self.run.as_ref(),
-                name,
-                value,
-                plain_bytes,
-                limit_bytes,
-            )
+            .remember(&self.tenant, &self.directory, self.run.as_ref(), memory)
             .await
     }
 }

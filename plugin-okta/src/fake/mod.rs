@@ -1,9 +1,10 @@
 //! For tests: a host whose time is simulated and which keeps what was put, before a small org.
 
 mod org;
+mod staging;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 pub(crate) use org::{APP, ORG, Org, Reply, START, full, group_row, header, settings, user_row};
+pub(crate) use staging::Staged;
 
 use crate::host::{
     Body, Entity, Group, Headers, Host, HttpRequest, HttpResponse, LogLevel, MembersVerdict, PagePart,
@@ -30,17 +32,17 @@ pub(crate) struct FakeHost {
     counter: Cell<u64>,
     pub(crate) in_flight: Cell<usize>,
     pub(crate) most_in_flight: Cell<usize>,
-    pub(crate) users: RefCell<BTreeMap<String, User>>,
-    pub(crate) groups: RefCell<BTreeMap<String, Group>>,
-    pub(crate) members: RefCell<BTreeMap<String, BTreeSet<String>>>,
-    pub(crate) closed: RefCell<BTreeSet<String>>,
-    pub(crate) read_at: RefCell<HashMap<String, u64>>,
+    pub(crate) answered: Cell<usize>,
+    /// How long an answer takes at least.
+    pub(crate) answer_time: Cell<Duration>,
+    staged: RefCell<Staged>,
     pub(crate) unchanged_groups: RefCell<HashSet<String>>,
     pub(crate) doubted_groups: RefCell<HashSet<String>>,
-    pub(crate) skips: RefCell<Vec<(String, String)>>,
+    asked_again: RefCell<HashSet<String>>,
     pub(crate) dropped: RefCell<Vec<String>>,
-    pub(crate) restarts: Cell<u32>,
-    pub(crate) checkpoints: RefCell<Vec<Vec<u8>>>,
+    pub(crate) restarts: RefCell<Vec<Entity>>,
+    checkpoint: RefCell<Option<(Staged, Vec<u8>)>>,
+    pub(crate) checkpoints: Cell<usize>,
     pub(crate) memory: RefCell<HashMap<String, Vec<u8>>>,
     pub(crate) wakes: RefCell<Vec<u64>>,
 }
@@ -57,17 +59,16 @@ impl FakeHost {
             counter: Cell::new(0),
             in_flight: Cell::new(0),
             most_in_flight: Cell::new(0),
-            users: RefCell::default(),
-            groups: RefCell::default(),
-            members: RefCell::default(),
-            closed: RefCell::default(),
-            read_at: RefCell::default(),
+            answered: Cell::new(0),
+            answer_time: Cell::new(Duration::ZERO),
+            staged: RefCell::default(),
             unchanged_groups: RefCell::default(),
             doubted_groups: RefCell::default(),
-            skips: RefCell::default(),
+            asked_again: RefCell::default(),
             dropped: RefCell::default(),
-            restarts: Cell::new(0),
-            checkpoints: RefCell::default(),
+            restarts: RefCell::default(),
+            checkpoint: RefCell::default(),
+            checkpoints: Cell::new(0),
             memory: RefCell::default(),
             wakes: RefCell::default(),
         }
@@ -78,6 +79,20 @@ impl FakeHost {
         START + self.now.get().as_secs()
     }
 
+    /// What was put.
+    pub(crate) fn staged(&self) -> Ref<'_, Staged> {
+        self.staged.borrow()
+    }
+
+    /// What a later run of the directory begins with: what the last checkpoint committed, and its cursor.
+    pub(crate) fn roll_back(&self) -> Option<Vec<u8>> {
+        self.sleepers.borrow_mut().clear();
+        self.asked_again.borrow_mut().clear();
+        let (staged, cursor) = self.checkpoint.borrow().clone().unzip();
+        self.staged.replace(staged.unwrap_or_default());
+        cursor
+    }
+
     fn count(&self) -> u64 {
         self.counter.set(self.counter.get() + 1);
         self.counter.get()
@@ -85,6 +100,11 @@ impl FakeHost {
 
     /// Runs a future; whenever all wait, time goes on to the first that ends its sleep.
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        self.run_until(future, || false).expect("nothing breaks it off")
+    }
+
+    /// Runs a future, unless it is broken off before as if the process were killed.
+    pub(crate) fn run_until<F: Future>(&self, future: F, is_killed: impl Fn() -> bool) -> Option<F::Output> {
         struct Flag(AtomicBool);
         impl Wake for Flag {
             fn wake(self: Arc<Self>) {
@@ -98,7 +118,10 @@ impl FakeHost {
         loop {
             while flag.0.swap(false, Ordering::Relaxed) {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                    return output;
+                    return Some(output);
+                }
+                if is_killed() {
+                    return None;
                 }
             }
             let first = self.sleepers.borrow_mut().pop_first();
@@ -139,7 +162,8 @@ impl Host for FakeHost {
             .set(self.most_in_flight.get().max(self.in_flight.get()));
         let _in_flight = InFlight(&self.in_flight);
         let reply = self.org.borrow_mut().answer(&request);
-        self.sleep(reply.delay).await;
+        self.sleep(reply.delay.max(self.answer_time.get())).await;
+        self.answered.set(self.answered.get() + 1);
         let (status, headers) = reply.result?;
         let date = UNIX_EPOCH + Duration::from_secs(self.okta_seconds());
         let mut headers = headers;
@@ -210,19 +234,13 @@ impl Host for FakeHost {
     }
 
     async fn put_users(&self, users: Vec<User>) {
-        let mut kept = self.users.borrow_mut();
+        let kept = &mut self.staged.borrow_mut().users;
         kept.extend(users.into_iter().map(|user| (user.external_id.clone(), user)));
     }
 
     async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool> {
         let unchanged = self.unchanged_groups.borrow();
-        let answers = groups
-            .iter()
-            .map(|group| !unchanged.contains(&group.external_id))
-            .collect();
-        let mut kept = self.groups.borrow_mut();
-        kept.extend(groups.into_iter().map(|group| (group.external_id.clone(), group)));
-        answers
+        self.staged.borrow_mut().put_groups(groups, &unchanged)
     }
 
     async fn put_members(
@@ -232,44 +250,35 @@ impl Host for FakeHost {
         read_at_ms: u64,
         part: PagePart,
     ) -> MembersVerdict {
-        assert!(
-            self.groups.borrow().contains_key(group),
-            "the group must have been put"
-        );
-        let mut members = self.members.borrow_mut();
-        let list = members.entry(group.to_owned()).or_default();
-        if part.first {
-            list.clear();
-        }
-        list.extend(users);
-        self.read_at.borrow_mut().insert(group.to_owned(), read_at_ms);
-        if part.last {
-            self.closed.borrow_mut().insert(group.to_owned());
-            if list.is_empty() && self.doubted_groups.borrow_mut().remove(group) {
-                return MembersVerdict::ReadAgain;
-            }
-        }
-        MembersVerdict::Taken
+        let is_doubted = || {
+            self.doubted_groups.borrow().contains(group)
+                && self.asked_again.borrow_mut().insert(group.to_owned())
+        };
+        self.staged
+            .borrow_mut()
+            .put_members(group, users, read_at_ms, part, is_doubted)
     }
 
-    async fn restart(&self, _kind: Entity) {
-        self.restarts.set(self.restarts.get() + 1);
+    async fn restart(&self, kind: Entity) {
+        self.restarts.borrow_mut().push(kind);
+        self.staged.borrow_mut().restart(kind);
     }
 
     async fn drop_group(&self, group: &str) {
-        self.groups.borrow_mut().remove(group);
-        self.members.borrow_mut().remove(group);
+        self.staged.borrow_mut().drop_group(group);
         self.dropped.borrow_mut().push(group.to_owned());
     }
 
     async fn skip(&self, _kind: Entity, external_id: &str, reason: &str) {
-        self.skips
-            .borrow_mut()
-            .push((external_id.to_owned(), reason.to_owned()));
+        let skip = (external_id.to_owned(), reason.to_owned());
+        self.staged.borrow_mut().skips.push(skip);
     }
 
     async fn checkpoint(&self, state: Vec<u8>) {
-        self.checkpoints.borrow_mut().push(state);
+        assert!(state.len() <= 64 << 10, "the host takes no more");
+        let staged = self.staged.borrow().clone();
+        self.checkpoint.replace(Some((staged, state)));
+        self.checkpoints.set(self.checkpoints.get() + 1);
     }
 
     async fn remember(&self, name: &str, value: Vec<u8>) {

@@ -100,6 +100,8 @@ pub(crate) struct Org {
     pub(crate) valid_tokens: HashSet<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) faults: Vec<Fault>,
+    /// After so many requests it answers no more but that it is down.
+    pub(crate) fails_after: Option<usize>,
     pub(crate) asked: Vec<HttpRequest>,
     /// Claims of every signed JWT, in order.
     pub(crate) proofs: Vec<Value>,
@@ -142,6 +144,7 @@ impl Org {
             valid_tokens: HashSet::new(),
             nonce: None,
             faults: Vec::new(),
+            fails_after: None,
             asked: Vec::new(),
             proofs: Vec::new(),
             assertions: Vec::new(),
@@ -164,6 +167,9 @@ impl Org {
     pub(super) fn answer(&mut self, request: &HttpRequest) -> Reply {
         self.asked.push(request.clone());
         self.check_request(request);
+        if self.fails_after.is_some_and(|most| self.asked.len() > most) {
+            return Reply::error(503, "E0000009");
+        }
         let line = format!("{} {}", request.method.as_str(), request.target);
         let fault = self
             .faults

@@ -15,7 +15,7 @@ fn everything_that_is_assigned_is_read_over_all_pages() {
     let (host, result) = run_with(|_| {});
     let summary = result.unwrap();
     assert_complete(&host);
-    assert_eq!(host.users.borrow()["00u1"].email, "user1@acme.test");
+    assert_eq!(host.staged().users["00u1"].email, "user1@acme.test");
     assert_eq!(summary.requests, host.org.borrow().asked.len() as u64);
     assert_eq!(summary.retries, 0);
 }
@@ -90,7 +90,7 @@ fn runs_1_3_answers_of_another_shape_are_never_no_rows() {
 }
 
 #[test]
-fn redirects_are_not_followed() {
+fn runs_9_5_redirects_are_not_followed() {
     let (host, failure) = fails_on("/api/v1/apps?", 9, || {
         Reply::new(302, "").header("location", "https://evil.example/login?secret=1")
     });
@@ -298,7 +298,7 @@ fn runs_1_8_a_user_without_email_is_skipped_once_with_the_reason() {
     });
     result.unwrap();
     assert_complete(&host);
-    let skips = host.skips.borrow();
+    let skips = &host.staged().skips;
     assert_eq!(skips.len(), 1);
     assert_eq!(skips[0].0, "00u7");
     assert!(skips[0].1.contains("no e-mail"));
@@ -310,9 +310,9 @@ fn users_who_are_not_active_are_put_as_such() {
         org.app_users.get_mut(APP).unwrap()[0]["_embedded"]["user"]["status"] = json!("SUSPENDED");
     });
     result.unwrap();
-    let users = host.users.borrow();
-    assert!(!users["00u0"].active && users["00u1"].active);
-    assert_eq!(users["00u0"].provider_status, "SUSPENDED");
+    let staged = host.staged();
+    assert!(!staged.users["00u0"].active && staged.users["00u1"].active);
+    assert_eq!(staged.users["00u0"].provider_status, "SUSPENDED");
 }
 
 #[test]
@@ -322,13 +322,13 @@ fn runs_2_1_only_the_groups_that_the_host_asks_for_are_fetched_with_their_time()
         .borrow_mut()
         .extend(["00g0".to_owned(), "00g2".to_owned()]);
     run(&host).unwrap();
-    assert_eq!(host.closed.borrow().iter().collect::<Vec<_>>(), ["00g1"]);
-    let version = host.groups.borrow()["00g1"].members_changed_at;
+    assert_eq!(host.staged().closed(), ["00g1"]);
+    let version = host.staged().groups["00g1"].group.members_changed_at;
     assert_eq!(
         version,
         crate::clock::parse_timestamp_ms("2026-01-02T03:04:05.000Z")
     );
-    let read_at = host.read_at.borrow()["00g1"] / 1000;
+    let read_at = host.staged().groups["00g1"].read_at / 1000;
     assert!(read_at.abs_diff(host.okta_seconds()) < 5, "by Okta's clock");
 }
 

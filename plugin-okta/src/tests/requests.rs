@@ -7,10 +7,8 @@ use serde_json::json;
 
 use super::{assert_complete, failed, fails_on, rides_out, run, run_with};
 use crate::failure::ErrorKind;
-use crate::fake::{FakeHost, ORG, Org, Reply, START, full, settings};
+use crate::fake::{FakeHost, ORG, Org, Reply, START};
 use crate::host::TransportError;
-use crate::report::SyncRequest;
-use crate::sync::sync;
 
 #[test]
 fn runs_6_1_failing_answers_and_connections_are_ridden_out() {
@@ -58,7 +56,7 @@ fn runs_6_1_all_retries_of_a_run_have_one_budget() {
 }
 
 #[test]
-fn a_429_is_waited_out_by_okta_s_clock() {
+fn runs_6_2_a_429_is_waited_out_by_oktas_clock() {
     let mut org = Org::new(5, 3);
     let reset = START + 47;
     org.fault("0oaapp1/users", 1, move || {
@@ -80,14 +78,14 @@ fn a_429_is_waited_out_by_okta_s_clock() {
 }
 
 #[test]
-fn a_429_without_headers_is_ridden_out_too() {
+fn runs_6_1_a_429_without_headers_is_ridden_out_too() {
     let (host, summary) = rides_out("0oaapp1/users", 3, || Reply::error(429, "E0000047"));
     assert_eq!(summary.retries, 3);
     assert!(host.now.get() < Duration::from_mins(1));
 }
 
 #[test]
-fn a_429_that_outlasts_the_run_says_when_to_come_back() {
+fn runs_6_2_a_429_that_outlasts_the_run_says_when_to_come_back() {
     let mut org = Org::new(5, 3);
     org.fault("0oaapp1/users", 9, move || {
         Reply::error(429, "E0000047")
@@ -95,7 +93,8 @@ fn a_429_that_outlasts_the_run_says_when_to_come_back() {
             .header("x-rate-limit-remaining", 0)
             .header("x-rate-limit-reset", START + 600)
     });
-    let host = FakeHost::new(org);
+    let mut host = FakeHost::new(org);
+    host.ahead_seconds = 7200;
     host.ends_at.set(Duration::from_secs(100));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::RateLimited);
@@ -114,7 +113,7 @@ fn runs_6_1_an_odd_401_gets_a_new_token_and_a_second_one_ends_the_run() {
 }
 
 #[test]
-fn a_token_that_ends_in_the_middle_is_renewed_before() {
+fn runs_9_1_a_token_that_ends_in_the_middle_is_renewed_before() {
     let mut org = Org::new(5, 3);
     org.token_seconds = 40;
     for group in 0..3 {
@@ -287,31 +286,31 @@ fn what_the_host_refuses_is_not_tried_again() {
 }
 
 #[test]
-fn a_cursor_that_okta_refuses_begins_the_member_list_again() {
+fn runs_6_4_a_cursor_that_okta_refuses_begins_the_member_list_again() {
     let (host, _) = rides_out("/groups/00g1/users?after=2", 1, || Reply::error(400, "E0000031"));
     assert_eq!(host.org.borrow().asked_for("/groups/00g1/users?limit"), 2);
 }
 
 #[test]
-fn requests_run_side_by_side_but_never_more_than_sixteen() {
+fn runs_9_6_requests_run_side_by_side_but_never_more_than_sixteen() {
     let host = FakeHost::new(Org::new(20, 200));
     run(&host).unwrap();
-    assert_eq!(host.closed.borrow().len(), 200);
+    assert_eq!(host.staged().closed().len(), 200);
     assert_eq!(host.most_in_flight.get(), 16);
 }
 
 #[test]
-fn cancelling_ends_the_run_with_a_checkpoint_and_no_further_request() {
+fn runs_6_6_cancelling_ends_the_run_with_a_checkpoint_and_no_further_request() {
     let host = FakeHost::new(Org::new(50, 3));
     host.cancel_after_requests.set(Some(6));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Cancelled);
     assert!(host.org.borrow().asked.len() <= 7);
-    assert_eq!(host.checkpoints.borrow().len(), 1);
+    assert_eq!(host.checkpoints.get(), 1);
 }
 
 #[test]
-fn the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
+fn runs_6_4_the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
     let mut org = Org::new(50, 3);
     org.fault("0oaapp1/users?after=4", 1, || {
         Reply::new(200, "[]").after(Duration::from_hours(1))
@@ -320,28 +319,8 @@ fn the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
     host.ends_at.set(Duration::from_mins(1));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Deadline);
-    assert!(!host.checkpoints.borrow().is_empty());
+    assert_eq!(host.checkpoints.get(), 1);
     assert!(host.now.get() <= Duration::from_secs(61));
-}
-
-#[test]
-fn a_checkpoint_is_taken_now_and_then_and_a_resumed_run_begins_afresh() {
-    let mut org = Org::new(50, 3);
-    for after in (2..40).step_by(2) {
-        org.fault(&format!("0oaapp1/users?after={after}&"), 1, || {
-            Reply::error(503, "E0000009").after(Duration::from_secs(10))
-        });
-    }
-    let host = FakeHost::new(org);
-    run(&host).unwrap();
-    let checkpoints = host.checkpoints.borrow().clone();
-    assert!((3..12).contains(&checkpoints.len()), "{}", checkpoints.len());
-    let request = SyncRequest {
-        resume: checkpoints.last().cloned(),
-        ..full()
-    };
-    host.run(sync(&host, settings(), request)).unwrap();
-    assert_eq!(host.restarts.get(), 3);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 mod layers;
 mod reference;
+mod rules;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -27,20 +29,27 @@ pub struct Finding {
     pub text: String,
 }
 
-/// Checks the sources and the layers. With `write` it writes the generated docs besides.
+/// Checks the sources, the layers, and that each rule has its test. With `write` it writes the generated docs besides.
 pub fn run(workspace: &Workspace, write: bool) -> Result<()> {
     let mut findings = layers::check_manifests(workspace);
     let files = sources::list(&workspace.root)?;
+    let mut tested = BTreeSet::new();
     for file in &files {
         let Ok(text) = fs::read_to_string(workspace.root.join(file)) else {
             continue; // Not text: nothing to say of it.
         };
         findings.extend(sources::check(file, &text));
         findings.extend(layers::check_source(file, &text));
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            tested.append(&mut rules::tested(&text));
+        }
         if let Some(warning) = sources::length_warning(file, &text) {
             out::warning(&warning);
         }
     }
+    let page = workspace.root.join(rules::PAGE);
+    let page = fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
+    findings.extend(rules::check(&page, &tested));
     for finding in &findings {
         let Finding { file, line, text } = finding;
         out::line(&format!("{}:{line}: {text}", file.display()));

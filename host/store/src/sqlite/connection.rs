@@ -105,7 +105,14 @@ pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
 
 /// A connection to the file of a run. It is rebuilt from nothing rather than repaired, so nothing waits for the disk.
 pub(super) fn open_run_file(path: &Path) -> Result<Connection, StoreError> {
+    open_run_file_within(path, BUSY_TIMEOUT)
+}
+
+/// The same, for a file that another one may still have: each statement waits for it no longer than `timeout`, and so do
+/// those that set the connection up.
+pub(super) fn open_run_file_within(path: &Path, timeout: Duration) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
+    connection.busy_timeout(timeout)?;
     connection.pragma_update(None, "synchronous", "off")?;
     connection.pragma_update(None, "cache_size", -12_288)?;
     Ok(connection)

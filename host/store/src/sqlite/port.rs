@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Held, Operation, RunId,
-    Settings, Skip, TenantName,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Held,
+    Operation, RunId, Settings, Skip, TenantName,
 };
 
 use super::{SqliteStore, lock};
@@ -16,8 +16,8 @@ use super::{
     resuming, rotation, runs, schedules, scope, tenants, vault,
 };
 use crate::{
-    Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, NewDirectory, NewKey, NewRun,
-    Plan, PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord,
+    Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewKey,
+    NewRun, Plan, PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord,
     Scheduled, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StagingRows, Store,
     StoreError, Tenant, Verified,
 };
@@ -190,26 +190,11 @@ impl Store for SqliteStore {
         tenant: &TenantName,
         directory: &DirectoryId,
         run: Option<&RunId>,
-        name: &str,
-        value: Option<Sealed>,
-        plain_bytes: u64,
-        limit_bytes: u64,
+        memory: Memory,
     ) -> Result<(), StoreError> {
-        let (tenant, directory, run, name) =
-            (tenant.clone(), directory.clone(), run.cloned(), name.to_owned());
-        self.write(move |store, _| {
-            vault::remember(
-                store,
-                &tenant,
-                &directory,
-                run.as_ref(),
-                &name,
-                value.as_ref(),
-                plain_bytes,
-                limit_bytes,
-            )
-        })
-        .await
+        let (tenant, directory, run) = (tenant.clone(), directory.clone(), run.cloned());
+        self.write(move |store, _| vault::remember(store, &tenant, &directory, run.as_ref(), &memory))
+            .await
     }
 
     async fn begin_run(&self, tenant: &TenantName, new: NewRun) -> Result<RunBasis, StoreError> {
@@ -311,6 +296,21 @@ impl Store for SqliteStore {
         self.write(move |store, _| {
             directories::change(store, &tenant, &directory, |transaction, scope| {
                 schedules::set_every(transaction, scope, every)
+            })
+        })
+        .await
+    }
+
+    async fn set_limits(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+        limits: DeleteLimits,
+    ) -> Result<Directory, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.write(move |store, _| {
+            directories::change(store, &tenant, &directory, |transaction, scope| {
+                schedules::set_limits(transaction, scope, &limits)
             })
         })
         .await

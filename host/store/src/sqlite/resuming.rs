@@ -7,7 +7,7 @@ use std::time::Duration;
 use idsync_model::{DirectoryId, RunId, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
 
-use super::connection::{open_reader, open_run_file};
+use super::connection::{open_reader, open_run_file_within};
 use super::files::{DataDir, make_private, move_database};
 use super::scope;
 use super::staging::StagingFile;
@@ -105,6 +105,9 @@ pub(super) fn roll_back(files: &DataDir, run: &RunId) {
     }
 }
 
+/// A staging that was taken over, and the plugin's own state at its last checkpoint.
+type Resumed = (Arc<StagingFile>, Vec<u8>);
+
 /// Takes over what `from` left. Drops every other staging of the directory, and this one if it is of no use.
 pub(super) fn resume(
     store: &mut Connection,
@@ -112,7 +115,7 @@ pub(super) fn resume(
     tenant: &TenantName,
     run: &RunId,
     from: &RunId,
-) -> Result<Option<(Arc<StagingFile>, Vec<u8>)>, StoreError> {
+) -> Result<Option<Resumed>, StoreError> {
     const MARK: &str = "
         UPDATE run
         SET resumed_from = :from, read_began_at = :read_began_at
@@ -248,8 +251,7 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
         FROM staged_head AS h
         JOIN staged_checkpoint AS c
         WHERE NOT h.is_finished";
-    let file = open_run_file(path)?;
-    file.busy_timeout(CLOSING_TIMEOUT)?;
+    let file = open_run_file_within(path, CLOSING_TIMEOUT)?;
     // A writer that lives holds the file from its begin to its end.
     file.execute_batch("BEGIN EXCLUSIVE")?;
     let mut statement = file.prepare(READ)?;

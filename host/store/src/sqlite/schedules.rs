@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{DisabledReason, TenantName, UnixMillis};
+use idsync_model::{DeleteLimits, DisabledReason, TenantName, UnixMillis};
 use rusqlite::{Connection, Row, Transaction, named_params};
 
 use super::leases;
@@ -115,6 +115,26 @@ pub(super) fn set_every(
     Ok(())
 }
 
+pub(super) fn set_limits(
+    transaction: &Transaction<'_>,
+    scope: DirectoryScope,
+    limits: &DeleteLimits,
+) -> Result<(), StoreError> {
+    const SET: &str = "
+        UPDATE directory
+        SET limits = :limits
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        SET,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":limits": json(limits),
+        },
+    )?;
+    Ok(())
+}
+
 pub(super) fn set_due(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
     const SET: &str = "
         UPDATE directory
@@ -180,6 +200,14 @@ pub(super) fn times(row: &Row<'_>) -> Result<Times, StoreError> {
             })
             .transpose()?,
         is_due: row.get("is_due")?,
+    })
+}
+
+/// The limits in a row of a directory; the defaults where none were set.
+pub(super) fn limits(row: &Row<'_>) -> Result<DeleteLimits, StoreError> {
+    let text: Option<String> = row.get("limits")?;
+    text.map_or(Ok(DeleteLimits::default()), |text| {
+        from_json("limits of deletions", &text)
     })
 }
 

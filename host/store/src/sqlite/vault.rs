@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params}
 
 use super::scope::{self, DirectoryScope};
 use super::word::{from_word, signed, unsigned, word};
-use crate::{NewKey, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, StoreError};
+use crate::{Memory, NewKey, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, StoreError};
 
 /// Whose value it is.
 #[derive(Debug, Clone, Copy)]
@@ -362,19 +362,12 @@ fn put(
 
 /// Keeps a value of the plugin's, or erases it, within the limit for all of them. On behalf of a run, only while that
 /// one may write.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "they are those of the port, and the connection"
-)]
 pub(super) fn remember(
     connection: &mut Connection,
     tenant: &TenantName,
     directory: &DirectoryId,
     run: Option<&RunId>,
-    name: &str,
-    value: Option<&Sealed>,
-    plain_bytes: u64,
-    limit_bytes: u64,
+    memory: &Memory,
 ) -> Result<(), StoreError> {
     const USED: &str = "
         SELECT coalesce(sum(octet_length(name) + plain_bytes), 0)
@@ -387,16 +380,29 @@ pub(super) fn remember(
     {
         return Err(StoreError::UnknownRun { run: run.to_string() });
     }
-    put(&transaction, scope, Origin::Plugin, name, value, plain_bytes)?;
+    let Memory {
+        name,
+        value,
+        plain_bytes,
+        limit_bytes,
+    } = memory;
+    put(
+        &transaction,
+        scope,
+        Origin::Plugin,
+        name,
+        value.as_ref(),
+        *plain_bytes,
+    )?;
     let used: i64 = transaction.query_row(
         USED,
         named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
         |row| row.get(0),
     )?;
-    if value.is_some() && unsigned(used) > limit_bytes {
+    if value.is_some() && unsigned(used) > *limit_bytes {
         return Err(StoreError::VaultFull {
             bytes: unsigned(used),
-            limit: limit_bytes,
+            limit: *limit_bytes,
         });
     }
     transaction.commit()?;

@@ -182,3 +182,37 @@ fn a_run_that_was_killed_is_shown_as_not_ended_or_failed_never_as_succeeded() {
     assert_eq!(runs.len(), 1, "{runs:#?}");
     assert_ne!(runs[0]["outcome"], "succeeded");
 }
+
+#[test]
+fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_nothing() {
+    let org = Org::of(400, 120, 10).start();
+    let host = Host::beside(&org);
+    let id = host.connected("acme", &org).id().to_owned();
+    let acme = directory(&host, &id);
+    let whole = {
+        let copy = host.copy();
+        org.forget_requests();
+        directory(&copy, &id).sync();
+        org.requests().len()
+    };
+    let lists = org.group_count();
+
+    for _ in 0..12 {
+        org.forget_requests();
+        let running = acme.start_sync(&[]);
+        // Far enough that some lists are read and kept, not far enough to be done.
+        org.wait_for_requests(whole / 3);
+        running.kill();
+        assert!(acme.export().rows().is_empty());
+    }
+    org.forget_requests();
+    let report = acme.sync();
+
+    assert_eq!(acme.export().rows(), org.expected());
+    assert!(report.document()["resumed_from"].is_string(), "{report:#?}");
+    assert!(
+        org.requests().len() < whole && org.member_lists_asked().len() < lists,
+        "{} requests where {whole} are a whole run",
+        org.requests().len()
+    );
+}

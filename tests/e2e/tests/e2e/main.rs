@@ -5,15 +5,19 @@
 
 mod harness;
 
+mod approvals;
 mod bad_input;
 mod broken_answers;
 mod command_line;
 mod crash;
 mod example_plugin;
+mod following;
 mod guard;
 mod hostile_plugins;
 mod isolation;
+mod keeping;
 mod rides_out;
 mod secrets;
+mod service;
 mod setup;
 mod syncing;

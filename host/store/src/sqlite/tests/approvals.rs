@@ -290,10 +290,13 @@ async fn runs_5_3_an_approval_leaves_a_run_in_progress_alone_which_then_plans_an
     let held = house.hold(&acme, &next).await;
     let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
     next.put(&*staging, house.clock_now()).await;
+    let lease = house.store.lease(&house.tenant, &acme.id).await.unwrap();
+    assert!(lease.is_some());
 
     house.store.approve(&house.tenant, &held, DAY).await.unwrap();
 
     assert_eq!(outcome(&house, &run).await, None, "it goes on");
+    assert_eq!(house.store.lease(&house.tenant, &acme.id).await.unwrap(), lease);
     let stale = house.store.make_plan(&house.tenant, staging.clone(), basis).await;
     let Err(StoreError::Stale { found, .. }) = stale else {
         panic!("{stale:?}");

@@ -18,8 +18,12 @@ enum Event {
     Sync { users: u8, groups: u8, members: [u8; 3] },
     /// It is removed, and another one takes its place.
     Remove,
-    /// Days pass, and a purge.
-    Purge { days: u32 },
+    /// Days pass, and a purge, which keeps tombstones and changes for so many days.
+    Purge {
+        days: u32,
+        tombstones: u32,
+        changes: u32,
+    },
     /// A reader takes a copy by an export, from which it goes on.
     Export,
 }
@@ -29,7 +33,8 @@ fn events() -> impl Strategy<Value = Vec<(bool, Event)>> {
         6 => (any::<u8>(), any::<u8>(), any::<[u8; 3]>())
             .prop_map(|(users, groups, members)| Event::Sync { users, groups, members }),
         1 => Just(Event::Remove),
-        2 => (1_u32..40).prop_map(|days| Event::Purge { days }),
+        2 => (1_u32..40, 0_u32..40, 0_u32..80)
+            .prop_map(|(days, tombstones, changes)| Event::Purge { days, tombstones, changes }),
         2 => Just(Event::Export),
     ];
     prop::collection::vec((any::<bool>(), event), 1..14)
@@ -110,9 +115,17 @@ async fn check(events: Vec<(bool, Event)>) {
                     seen: Seen::default(),
                 }];
             }
-            Event::Purge { days } => {
+            Event::Purge {
+                days,
+                tombstones,
+                changes,
+            } => {
                 house.later(days * DAY);
-                let purged = house.store.purge(PurgeOrder::default()).await.unwrap();
+                let order = PurgeOrder {
+                    tombstones: tombstones * DAY,
+                    changes: changes * DAY,
+                };
+                let purged = house.store.purge(order).await.unwrap();
                 is_kept_from_the_first &= purged.changes == 0;
             }
             Event::Export => followers[which].push(Follower {

@@ -51,6 +51,18 @@ pub(super) fn house() -> House {
     }
 }
 
+/// A store beside another one on the same folder, as another process has it.
+pub(super) fn beside(house: &House) -> House {
+    let store = SqliteStore::open(&house.path(), house.clock.clone()).unwrap();
+    House {
+        // Its own folder is never used.
+        folder: tempfile::tempdir().unwrap(),
+        clock: Arc::clone(&house.clock),
+        store,
+        tenant: house.tenant.clone(),
+    }
+}
+
 pub(super) fn read_with(mode: Mode) -> ReadWith {
     ReadWith {
         mode,

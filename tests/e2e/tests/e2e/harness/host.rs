@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::service::signal;
 use super::{Directory, Org};
 
 /// A host with a data directory of its own, which goes with it.
@@ -214,6 +215,14 @@ impl Host {
         }
     }
 
+    /// The cursor that an export of a directory ends with.
+    pub fn cursor(&self, directory: &str) -> String {
+        let text = self.text(&["export", directory]);
+        let end = text.lines().last().expect("an export has a last line");
+        let end: Value = serde_json::from_str(end).expect("each line is a JSON object");
+        end["cursor"].as_str().expect("the end has a cursor").to_owned()
+    }
+
     /// Starts a command and lets it run.
     pub fn start(&self, arguments: &[&str]) -> Running {
         let child = self
@@ -312,11 +321,7 @@ impl Running {
 
     /// Asks it to end, as Ctrl-C does.
     pub fn interrupt(&self) {
-        let sent = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
-            .status()
-            .expect("there is a `kill`");
-        assert!(sent.success());
+        signal(&self.child, "INT");
     }
 
     /// Waits for its end.

@@ -2,13 +2,17 @@
 //! a directory that connects the two.
 
 mod directory;
+mod feed;
 mod host;
 mod org;
 mod report;
 mod server;
+mod service;
 
 pub use directory::Directory;
-pub use host::{Failure, Host, Running, plugin, test_plugin};
+pub use feed::Copy;
+pub use host::{Failure, Host, Running, copy_folder, plugin, test_plugin};
 pub use org::Org;
 pub use report::{Export, Report, Verification};
 pub use server::WebServer;
+pub use service::{Follower, Service};

@@ -140,6 +140,13 @@ impl Org {
         );
     }
 
+    /// Waits until the faults that are set have struck so many requests.
+    pub fn wait_for_faults(&self, count: u64) {
+        while self.0.faults().iter().map(|set| set.struck).sum::<u64>() < count {
+            self.wait_for_requests(self.requests().len() + 1);
+        }
+    }
+
     /// How often a path was asked.
     pub fn count(&self, path: &str) -> usize {
         self.0
@@ -186,6 +193,11 @@ impl Org {
                 .nth(nth)
                 .expect("the org has so many groups"),
         )
+    }
+
+    /// How many groups are synced.
+    pub fn group_count(&self) -> usize {
+        self.rows().iter().filter(|row| row["type"] == "group").count()
     }
 
     /// An active user who is a member of the nth group, and is not the one that a lower number gives.

@@ -1,0 +1,627 @@
+//! What one run leaves for the next: its staging at the last checkpoint, and when it is of no use.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use idsync_model::{Entity, ErrorKind, Failure, MembersVersion, Mode, PagePart, RunId, Settings, UnixMillis};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::org::{House, beside, group, house, id, read_with, user};
+use crate::{
+    Directory, ListState, NewRun, ReadWith, RunBasis, RunEnd, RunFacts, SqliteStore, StagedCounts,
+    StagingRows, StoreError, Verified,
+};
+
+const FIRST: PagePart = PagePart {
+    first: true,
+    last: false,
+};
+const LAST: PagePart = PagePart {
+    first: false,
+    last: true,
+};
+
+fn ending(kind: ErrorKind, keeps_staging: bool) -> RunEnd {
+    RunEnd::Failed {
+        failure: Failure::new(kind, "users", "the org did not answer", "wait"),
+        keeps_staging,
+    }
+}
+
+fn staged_files(house: &House) -> Vec<String> {
+    let mut names: Vec<_> = house
+        .path()
+        .join("staging")
+        .read_dir()
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Begins a run that takes over whatever lease there is, without a staging.
+async fn begin(house: &House, directory: &Directory) -> (RunId, RunBasis) {
+    let lease = house.store.lease(&house.tenant, &directory.id).await.unwrap();
+    let new = NewRun {
+        takes_over: lease.map(|lease| lease.fence),
+        ..house.new_run(directory)
+    };
+    let run = new.run.clone();
+    let basis = house.store.begin_run(&house.tenant, new).await.unwrap();
+    (run, basis)
+}
+
+/// A run that read `ann` and an open list of `g`, took a checkpoint, read `bob` besides, and ended early.
+async fn left(house: &House, directory: &Directory, kind: ErrorKind) -> RunId {
+    let (run, _, staging) = house.begin(directory, Mode::Full).await;
+    read_half(&*staging).await;
+    house
+        .store
+        .end_run(&house.tenant, &run, ending(kind, true), RunFacts::default())
+        .await
+        .unwrap();
+    run
+}
+
+async fn read_half(staging: &dyn StagingRows) {
+    staging.put_users(vec![user("ann")]).await.unwrap();
+    staging.put_groups(vec![(group("g"), true)]).await.unwrap();
+    staging
+        .put_members(id("g"), vec![id("ann")], UnixMillis(77), FIRST)
+        .await
+        .unwrap();
+    staging
+        .skip(Entity::User, "kept".to_owned(), "no e-mail".to_owned())
+        .await
+        .unwrap();
+    staging.checkpoint(b"page 2".to_vec()).await.unwrap();
+    staging.put_users(vec![user("bob")]).await.unwrap();
+    staging
+        .put_members(id("g"), vec![id("bob")], UnixMillis(78), LAST)
+        .await
+        .unwrap();
+    staging
+        .skip(Entity::User, "lost".to_owned(), "no e-mail".to_owned())
+        .await
+        .unwrap();
+    staging.flush().await.unwrap();
+}
+
+/// The files of a run as a kill leaves them at this moment.
+struct Killed {
+    copy: TempDir,
+    names: Vec<String>,
+}
+
+impl Killed {
+    fn of(house: &House) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        let names = staged_files(house);
+        for name in &names {
+            fs::copy(house.path().join("staging").join(name), copy.path().join(name)).unwrap();
+        }
+        Self { copy, names }
+    }
+
+    fn put_back(&self, folder: &Path) {
+        for name in &self.names {
+            fs::copy(self.copy.path().join(name), folder.join("staging").join(name)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_goes_on_from_the_last_checkpoint_of_one_that_ended_early() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let began = house.clock_now();
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let ended = house.store.run(&house.tenant, &first).await.unwrap();
+    assert_eq!(
+        ended.users.skipped, 2,
+        "its own report tells of all that it skipped"
+    );
+    house.later(Duration::from_mins(5));
+
+    let (run, basis) = begin(&house, &acme).await;
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(resumable.run, first);
+    assert_eq!(resumable.with, read_with(Mode::Full));
+    assert_eq!(resumable.generation, basis.generation);
+    assert_eq!((resumable.read_began_at, resumable.checkpoint_at), (began, began));
+    assert!(resumable.is_same_boot);
+    let (staging, state) = house
+        .store
+        .resume_staging(&house.tenant, &run, &first)
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(state, b"page 2");
+    assert_eq!(staging.run(), &run);
+    let counts = StagedCounts {
+        users: 1,
+        groups: 1,
+        members: 1,
+    };
+    assert_eq!(
+        staging.counts().await.unwrap(),
+        counts,
+        "what came after the checkpoint is gone"
+    );
+    assert_eq!(staging.skip_counts().await.unwrap().users, 1);
+    // The list is open where it was left, with the version and the time that were read first.
+    let mut newer = group("g");
+    newer.members_version = Some(MembersVersion::ChangedAt(99));
+    assert_eq!(
+        staging.put_groups(vec![(newer, true)]).await.unwrap(),
+        [ListState::Open]
+    );
+    staging.put_users(vec![user("cyd")]).await.unwrap();
+    staging
+        .put_members(id("g"), vec![id("cyd")], UnixMillis(99), LAST)
+        .await
+        .unwrap();
+    let plan = house
+        .store
+        .make_plan(&house.tenant, staging, basis)
+        .await
+        .unwrap();
+    let applied = house.store.apply(plan, RunFacts::default()).await.unwrap();
+
+    let seen = house.seen(&acme).await;
+    assert_eq!(seen.user_ids(), ["ann", "cyd"]);
+    assert_eq!(seen.pairs(), [("g", "ann"), ("g", "cyd")]);
+    let read = house
+        .store
+        .group_reads(&house.tenant, &acme.id, vec![id("g")])
+        .await
+        .unwrap()[0]
+        .clone()
+        .unwrap();
+    assert_eq!(read.version, Some(MembersVersion::ChangedAt(1)));
+    assert_eq!(read.read_at, Some(UnixMillis(77)));
+    let report = applied.run.report().unwrap();
+    assert_eq!(report.resumed_from, Some(first));
+    assert_eq!(report.oldest_read_at, Some(began.to_string()));
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert_eq!(
+        now.last_full_at,
+        Some(began),
+        "a full read is as old as its oldest row"
+    );
+    assert!(staged_files(&house).is_empty());
+}
+
+#[tokio::test]
+async fn runs_6_4_a_killed_run_is_gone_on_from_at_its_last_checkpoint() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (dead, _, staging) = house.begin(&acme, Mode::Full).await;
+    // More than the writer keeps in memory, so that the file itself holds what was never committed.
+    staging.put_users(vec![user("ann")]).await.unwrap();
+    staging.checkpoint(b"page 2".to_vec()).await.unwrap();
+    let many: Vec<_> = (0..60_000)
+        .map(|n| {
+            let mut user = user(&format!("u{n}"));
+            user.display_name = Some("x".repeat(400));
+            user
+        })
+        .collect();
+    staging.put_users(many).await.unwrap();
+    staging.flush().await.unwrap();
+    let killed = Killed::of(&house);
+    let path = house.path().join("staging").join(format!("{dead}.db"));
+    assert!(fs::metadata(&path).unwrap().len() > 8 << 20, "pages were spilled");
+    drop(staging);
+    let house = super::org::reopened(house);
+    let (run, _) = begin(&house, &acme).await;
+    // The writer's thread of before closes the file in its own time, and takes the journal along.
+    let closed = Connection::open(&path).unwrap();
+    closed.busy_timeout(Duration::from_mins(1)).unwrap();
+    closed.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").unwrap();
+    drop(closed);
+    killed.put_back(&house.path());
+
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(resumable.run, dead);
+    let (staging, state) = house
+        .store
+        .resume_staging(&house.tenant, &run, &dead)
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(state, b"page 2");
+    assert_eq!(staging.counts().await.unwrap().users, 1);
+    staging.put_users(vec![user("bob")]).await.unwrap();
+    staging.checkpoint(b"page 3".to_vec()).await.unwrap();
+    let ours = format!("{run}.db");
+    assert!(staged_files(&house).iter().all(|name| name.starts_with(&ours)));
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_that_was_resumed_can_be_resumed_again_and_its_oldest_row_keeps_its_age() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let began = house.clock_now();
+    let first = left(&house, &acme, ErrorKind::Deadline).await;
+    house.later(Duration::from_mins(5));
+    let (second, _) = begin(&house, &acme).await;
+    let (staging, _) = house
+        .store
+        .resume_staging(&house.tenant, &second, &first)
+        .await
+        .unwrap()
+        .unwrap();
+    staging.put_users(vec![user("bob"), user("dan")]).await.unwrap();
+    staging.checkpoint(b"page 3".to_vec()).await.unwrap();
+    let checkpoint_at = house.clock_now();
+    house
+        .store
+        .end_run(
+            &house.tenant,
+            &second,
+            ending(ErrorKind::Cancelled, true),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    house.later(Duration::from_mins(5));
+
+    let (third, _) = begin(&house, &acme).await;
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(resumable.run, second);
+    assert_eq!(
+        (resumable.read_began_at, resumable.checkpoint_at),
+        (began, checkpoint_at)
+    );
+    let (staging, state) = house
+        .store
+        .resume_staging(&house.tenant, &third, &second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(state, b"page 3");
+    assert_eq!(staging.counts().await.unwrap().users, 3);
+    let record = house.store.run(&house.tenant, &third).await.unwrap();
+    assert_eq!(record.resumed_from, Some(second));
+    assert_eq!(record.read_began_at, Some(began));
+}
+
+#[tokio::test]
+async fn runs_6_4_what_has_no_checkpoint_or_was_not_to_be_kept_is_not_kept() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (run, _, staging) = house.begin(&acme, Mode::Full).await;
+    staging.put_users(vec![user("ann")]).await.unwrap();
+    house
+        .store
+        .end_run(
+            &house.tenant,
+            &run,
+            ending(ErrorKind::Unavailable, true),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    assert!(staged_files(&house).is_empty(), "no checkpoint");
+
+    let (run, _, staging) = house.begin(&acme, Mode::Full).await;
+    read_half(&*staging).await;
+    house
+        .store
+        .end_run(
+            &house.tenant,
+            &run,
+            ending(ErrorKind::Protocol, false),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    assert!(staged_files(&house).is_empty(), "not to be kept");
+
+    let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
+    read_half(&*staging).await;
+    house
+        .store
+        .make_plan(&house.tenant, staging, basis)
+        .await
+        .unwrap();
+    house
+        .store
+        .end_run(
+            &house.tenant,
+            &run,
+            ending(ErrorKind::Host, true),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    assert!(
+        staged_files(&house).is_empty(),
+        "planned from, and so beyond its checkpoint"
+    );
+    assert_eq!(
+        house.store.resumable(&house.tenant, &acme.id).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_that_died_after_its_plan_is_not_gone_on_from() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (dead, basis, staging) = house.begin(&acme, Mode::Full).await;
+    read_half(&*staging).await;
+    house
+        .store
+        .make_plan(&house.tenant, staging, basis)
+        .await
+        .unwrap();
+    let house = super::org::reopened(house);
+
+    let (run, _) = begin(&house, &acme).await;
+
+    assert_eq!(
+        house.store.resumable(&house.tenant, &acme.id).await.unwrap(),
+        None
+    );
+    let resumed = house
+        .store
+        .resume_staging(&house.tenant, &run, &dead)
+        .await
+        .unwrap();
+    assert!(resumed.is_none());
+    assert!(staged_files(&house).is_empty());
+}
+
+#[tokio::test]
+async fn runs_6_4_what_was_read_before_a_restart_of_the_machine_is_not_gone_on_from() {
+    for boot in [Some("another boot".to_owned()), None] {
+        let house = house();
+        let acme = house.directory("acme").await;
+        let first = left(&house, &acme, ErrorKind::Unavailable).await;
+        let (run, _) = begin(&house, &acme).await;
+        let store = SqliteStore::open_in(&house.path(), house.clock.clone(), boot).unwrap();
+
+        let resumable = store.resumable(&house.tenant, &acme.id).await.unwrap().unwrap();
+        assert!(!resumable.is_same_boot);
+        let resumed = store.resume_staging(&house.tenant, &run, &first).await.unwrap();
+
+        assert!(resumed.is_none());
+        assert!(staged_files(&house).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn runs_6_4_where_the_boot_is_unknown_nothing_is_gone_on_from() {
+    let known = house();
+    let store = SqliteStore::open_in(&known.path(), known.clock.clone(), None).unwrap();
+    let house = House { store, ..known };
+    let acme = house.directory("acme").await;
+    left(&house, &acme, ErrorKind::Unavailable).await;
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!resumable.is_same_boot, "two unknown boots are not the same one");
+}
+
+#[tokio::test]
+async fn runs_6_4_what_was_read_before_the_directory_moved_on_is_not_gone_on_from() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let verified = Verified {
+        settings: Settings::default(),
+        fingerprint: "b".to_owned(),
+        plugin_version: "1.0.0".to_owned(),
+        org_id: None,
+        kid: None,
+        scope: Vec::new(),
+        at: house.clock_now(),
+    };
+    house
+        .store
+        .record_verification(&house.tenant, &acme.id, verified, acme.settings_mark)
+        .await
+        .unwrap();
+    let (run, basis) = begin(&house, &acme).await;
+
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_ne!(resumable.generation, basis.generation);
+    let resumed = house
+        .store
+        .resume_staging(&house.tenant, &run, &first)
+        .await
+        .unwrap();
+    assert!(resumed.is_none());
+    assert!(staged_files(&house).is_empty());
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_goes_on_from_its_own_directory_alone() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let other = house.directory("other").await;
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let (run, _) = begin(&house, &other).await;
+
+    assert_eq!(
+        house.store.resumable(&house.tenant, &other.id).await.unwrap(),
+        None
+    );
+    let resumed = house
+        .store
+        .resume_staging(&house.tenant, &run, &first)
+        .await
+        .unwrap();
+
+    assert!(resumed.is_none());
+    let kept = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.run, first, "it still waits for its own directory");
+}
+
+#[tokio::test]
+async fn runs_6_5_who_begins_afresh_drops_what_can_not_be_gone_on_from() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let other = house.directory("other").await;
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let theirs = left(&house, &other, ErrorKind::Unavailable).await;
+
+    let (run, _) = begin(&house, &acme).await;
+    let kept = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.run, first, "the lease alone drops nothing yet");
+    let with = ReadWith {
+        plugin_digest: "another".to_owned(),
+        ..read_with(Mode::Full)
+    };
+    let staging = house
+        .store
+        .create_staging(&house.tenant, &run, with.clone())
+        .await
+        .unwrap();
+
+    assert_eq!(staging.counts().await.unwrap(), StagedCounts::default());
+    let mut names = [format!("{run}.db"), format!("{theirs}.db")];
+    names.sort();
+    let files = staged_files(&house);
+    assert_eq!(
+        files
+            .iter()
+            .filter(|name| !name.contains("journal"))
+            .collect::<Vec<_>>(),
+        names.iter().collect::<Vec<_>>()
+    );
+    staging.checkpoint(b"page 1".to_vec()).await.unwrap();
+    house
+        .store
+        .end_run(
+            &house.tenant,
+            &run,
+            ending(ErrorKind::Unavailable, true),
+            RunFacts::default(),
+        )
+        .await
+        .unwrap();
+    let kept = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((kept.run, kept.with), (run, with));
+}
+
+#[tokio::test]
+async fn runs_6_5_opening_a_store_drops_nothing_and_a_removal_drops_all() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    left(&house, &acme, ErrorKind::Unavailable).await;
+    let process = beside(&house);
+    assert_eq!(staged_files(&house).len(), 1);
+
+    process
+        .store
+        .remove_directory(&house.tenant, &acme.id, &RunId::generate())
+        .await
+        .unwrap();
+
+    assert!(staged_files(&house).is_empty());
+}
+
+#[tokio::test]
+async fn runs_6_4_a_file_that_is_no_staging_is_not_gone_on_from() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let path = house.path().join("staging").join(format!("{first}.db"));
+    fs::write(&path, b"").unwrap();
+    assert_eq!(
+        house.store.resumable(&house.tenant, &acme.id).await.unwrap(),
+        None
+    );
+    fs::write(
+        &path,
+        "no database at all, but long enough to be one ".repeat(100),
+    )
+    .unwrap();
+    let (run, _) = begin(&house, &acme).await;
+
+    assert_eq!(
+        house.store.resumable(&house.tenant, &acme.id).await.unwrap(),
+        None
+    );
+    let resumed = house
+        .store
+        .resume_staging(&house.tenant, &run, &first)
+        .await
+        .unwrap();
+
+    assert!(resumed.is_none());
+    assert!(staged_files(&house).is_empty());
+}
+
+#[tokio::test]
+async fn runs_6_3_what_a_run_left_is_taken_over_under_the_number_of_the_next_and_only_once() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    let (run, _) = begin(&house, &acme).await;
+    let (staging, _) = house
+        .store
+        .resume_staging(&house.tenant, &run, &first)
+        .await
+        .unwrap()
+        .unwrap();
+    let process = beside(&house);
+    let again = process.store.resumable(&house.tenant, &acme.id).await.unwrap();
+    assert_eq!(again, None, "who has it now holds it");
+
+    let (next, _) = begin(&process, &acme).await;
+    let resumed = process
+        .store
+        .resume_staging(&house.tenant, &next, &first)
+        .await
+        .unwrap();
+    assert!(resumed.is_none());
+    let lost = staging.checkpoint(b"page 3".to_vec()).await;
+    assert!(matches!(lost, Err(StoreError::RunEnded { .. })), "{lost:?}");
+}

@@ -1,16 +1,29 @@
 //! Why there is no run, or no record of its end. What goes wrong within a run stands in its report.
 
-use idsync_model::{Failure, RunId};
+use idsync_model::{Failure, RunId, UnixMillis};
 use idsync_store::StoreError;
 
-use crate::lock::LockError;
+use crate::lease::OwnerError;
 
 /// What prevents a run, a verification or a removal.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The directory's lock was not had: it is busy, or the lock file can't be used.
+    /// Another run has the directory's lease, in this process or in another one.
+    #[error(
+        "directory `{name}` can't be synced now: {run} has been doing that since {since}; wait until it has ended, or \
+         end it with `idsync run cancel {run}`"
+    )]
+    Busy {
+        /// The directory's name.
+        name: String,
+        /// The run.
+        run: RunId,
+        /// When it began.
+        since: UnixMillis,
+    },
+    /// The process could not become an owner of leases.
     #[error(transparent)]
-    Lock(#[from] LockError),
+    Owner(#[from] OwnerError),
     /// The directory was never verified, so there are no settings to sync with.
     #[error("directory `{name}` can't be synced before it is verified: run `idsync directory verify {name}`")]
     NotVerified {

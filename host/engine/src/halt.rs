@@ -1,23 +1,32 @@
 //! Why a run stops before its end, in words for those who run it.
 
 use idsync_model::{ErrorKind, Failure, with_causes};
-use idsync_store::{RunFacts, StoreError};
+use idsync_store::StoreError;
 
+use crate::spent::Spent;
 use crate::text;
 
 /// Why a run stops before its end, and what is known of it by then.
 #[derive(Debug)]
 pub(crate) struct Halt {
     pub(crate) failure: Failure,
-    pub(crate) facts: RunFacts,
+    pub(crate) spent: Spent,
+    /// Whether the next run may go on from its last checkpoint.
+    pub(crate) keeps_staging: bool,
 }
 
 impl Halt {
     /// A stop before anything is known.
     pub(crate) fn early(failure: Failure) -> Self {
+        Self::after(failure, Spent::default())
+    }
+
+    /// A stop after which the next run reads everything again.
+    pub(crate) fn after(failure: Failure, spent: Spent) -> Self {
         Self {
             failure,
-            facts: RunFacts::default(),
+            spent,
+            keeps_staging: false,
         }
     }
 }
@@ -33,7 +42,8 @@ pub(crate) const PLUGIN_HINT: &str =
 pub(crate) fn store_failure(stage: &str, error: &StoreError) -> Failure {
     match error {
         StoreError::UnknownDirectory { .. } => removed(),
-        StoreError::RunEnded { .. } | StoreError::LeaseLost { .. } => ended(stage),
+        StoreError::RunEnded { .. } => ended(stage),
+        StoreError::LeaseLost { .. } => taken_over(stage),
         StoreError::Stale { .. } => Failure::new(
             ErrorKind::Cancelled,
             stage,
@@ -66,6 +76,37 @@ pub(crate) fn cancelled(stage: &str) -> Failure {
         stage,
         "the run was cancelled before anything was changed",
         "Sync again when it suits.",
+    )
+}
+
+/// The process that runs it is about to end.
+pub(crate) fn stopped(stage: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        stage,
+        "the run was stopped with its process before anything was changed",
+        "The next run goes on from the last checkpoint, where that is younger than an hour.",
+    )
+}
+
+/// Another process has the lease, because this one seemed to be dead.
+pub(crate) fn taken_over(stage: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        stage,
+        "another process took the run over, because nothing was heard of this one for too long",
+        "Nothing was changed by this run. When that is a surprise, look at what held this process up: a full disk, a \
+         machine that slept, another clock.",
+    )
+}
+
+/// Something was applied while an incremental run read, so that what it left unread may not be what is stored.
+pub(crate) fn overtaken(stage: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Cancelled,
+        stage,
+        "the directory was changed while only what had changed before was read",
+        "Nothing was changed. Sync again.",
     )
 }
 

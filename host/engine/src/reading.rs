@@ -5,10 +5,12 @@ use std::sync::Arc;
 use idsync_model::{
     CallContext, ErrorKind, Failure, Provider, Staging, SyncEnd, SyncRequest, SyncSummary, Usage,
 };
-use idsync_store::{RunFacts, StagingRows, StoreError};
+use idsync_store::{StagingRows, StoreError};
 use tokio::task::JoinSet;
 
-use crate::halt::{HOST_HINT, Halt, PLUGIN_HINT, cancelled, ended, late_breach, store_failure};
+use crate::halt::{HOST_HINT, Halt, PLUGIN_HINT, late_breach, store_failure};
+use crate::interrupt::{Interrupt, Interruption};
+use crate::spent::Spent;
 use crate::stages::{Begun, Read};
 use crate::staging::{RunStaging, StagingScope};
 
@@ -16,6 +18,8 @@ use crate::staging::{RunStaging, StagingScope};
 pub(crate) struct Reading<'a> {
     pub(crate) begun: &'a Begun<'a>,
     pub(crate) rows: Arc<dyn StagingRows>,
+    /// Where the plugin goes on from, when the rows are those of an earlier run.
+    pub(crate) resume: Option<Vec<u8>>,
 }
 
 impl<'a> Reading<'a> {
@@ -39,23 +43,22 @@ impl<'a> Reading<'a> {
             .call(provider, Arc::clone(&staging) as Arc<dyn Staging>)
             .await;
         staging.seal();
-        let mut facts = RunFacts {
-            requests: end.usage.requests,
-            cpu: end.usage.cpu,
-            peak_memory_bytes: end.usage.peak_memory_bytes,
-            ..RunFacts::default()
-        };
+        let is_resumed = self.resume.is_some();
+        let mut spent = Spent::of(&end);
         match self.believe(end.result, &staging).await {
             Ok(summary) => {
-                facts.waited = summary.waited;
-                facts.notes = summary.notes;
+                spent.facts.notes = summary.notes;
                 Ok(Read {
                     begun,
                     rows: self.rows,
-                    facts,
+                    is_resumed,
+                    spent,
                 })
             }
-            Err(failure) => Err(Halt { failure, facts }),
+            Err(failure) => Err(Halt {
+                keeps_staging: keeps_staging(failure.kind),
+                ..Halt::after(failure, spent)
+            }),
         }
     }
 
@@ -67,13 +70,13 @@ impl<'a> Reading<'a> {
         let request = SyncRequest {
             settings: begun.verified.settings.clone(),
             mode: begun.mode,
-            resume: None,
+            resume: self.resume.clone(),
             expected_org: begun.verified.org_id.clone(),
         };
         let context = CallContext {
             run: Some(begun.order.run.clone()),
             time_limit: limits.time,
-            cancel: begun.signals.cancel.clone(),
+            cancel: begun.interrupt.token.clone(),
             events: Arc::clone(&begun.signals.events),
         };
         let mut call = JoinSet::new();
@@ -81,7 +84,7 @@ impl<'a> Reading<'a> {
         let is_overdue = async {
             tokio::select! {
                 () = tokio::time::sleep(limits.time) => Overdue::Deadline,
-                () = begun.signals.cancel.cancelled() => Overdue::Cancelled,
+                () = begun.interrupt.token.cancelled() => Overdue::Interrupted,
             }
         };
         let overdue = async {
@@ -102,12 +105,13 @@ impl<'a> Reading<'a> {
                 None => Failure::new(ErrorKind::Host, "read", "the provider's code did not start", "Sync again."),
             },
             why = overdue => match why {
-                Overdue::Cancelled => cancelled("read"),
+                Overdue::Interrupted => begun.interrupt.reason().unwrap_or(Interruption::Cancelled).failure("read"),
                 Overdue::Deadline => Failure::new(
                     ErrorKind::Deadline,
                     "read",
                     format!("reading was not done after {} s, which is all that a run has", limits.time.as_secs()),
-                    "Sync again. When it stands, look at what the provider's rate limits leave to idsync.",
+                    "The next run goes on from the last checkpoint. When it stands, look at what the provider's rate \
+                     limits leave to idsync.",
                 ),
             },
         };
@@ -137,10 +141,10 @@ impl<'a> Reading<'a> {
                 Failure::new(ErrorKind::Plugin, "staging", broken.summary, PLUGIN_HINT)
             });
         }
-        let is_cancelled = self.begun.signals.cancel.is_cancelled();
+        let interruption = self.begun.interrupt.reason();
         let summary = match result {
             Ok(summary) => summary,
-            Err(failure) if failure.kind == ErrorKind::Cancelled && !is_cancelled => {
+            Err(failure) if failure.kind == ErrorKind::Cancelled && interruption.is_none() => {
                 return Err(Failure {
                     kind: ErrorKind::Plugin,
                     summary: format!(
@@ -151,12 +155,18 @@ impl<'a> Reading<'a> {
                     ..failure
                 });
             }
-            Err(failure) if is_cancelled && !matches!(failure.kind, ErrorKind::Plugin | ErrorKind::Host) => {
-                return Err(cancelled("read"));
+            Err(failure) => {
+                return Err(match interruption {
+                    Some(why)
+                        if why.is_loss() || !matches!(failure.kind, ErrorKind::Plugin | ErrorKind::Host) =>
+                    {
+                        why.failure("read")
+                    }
+                    _ => failure,
+                });
             }
-            Err(failure) => return Err(failure),
         };
-        if let Some(failure) = self.begun.cancellation("read") {
+        if let Some(failure) = self.begun.interruption("read") {
             return Err(failure);
         }
         match self.unread_groups().await {
@@ -182,17 +192,46 @@ impl<'a> Reading<'a> {
         Ok(groups.iter().map(|group| format!("group `{group}`")).collect())
     }
 
-    /// A staging that can't be written because something else ended the run is no fault of the host.
+    /// A staging that can't be written because something else ended the run, or has its lease, is no fault of the host.
     async fn explain_loss(&self, failure: Failure) -> Failure {
-        let order = self.begun.order;
-        match self.begun.store.run(&order.tenant, &order.run).await {
-            Ok(record) if record.outcome.is_some() => ended("staging"),
-            _ => failure,
+        let Begun {
+            store,
+            order,
+            interrupt,
+            ..
+        } = self.begun;
+        match store.beat(&order.tenant, &order.run).await {
+            Err(error) => match Interrupt::loss(&error) {
+                Some(loss) => {
+                    interrupt.end(loss.clone());
+                    loss.failure("staging")
+                }
+                None => failure,
+            },
+            Ok(()) => failure,
         }
     }
 }
 
 enum Overdue {
     Deadline,
-    Cancelled,
+    Interrupted,
+}
+
+/// Whether the next run may go on from what was read before such a failure. Where what was read is in doubt, and where
+/// a person must change something first, it reads everything again.
+fn keeps_staging(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Unavailable
+        | ErrorKind::RateLimited
+        | ErrorKind::Unauthorized
+        | ErrorKind::Deadline
+        | ErrorKind::Cancelled
+        | ErrorKind::Host => true,
+        ErrorKind::Forbidden
+        | ErrorKind::InvalidSettings
+        | ErrorKind::NotFound
+        | ErrorKind::Protocol
+        | ErrorKind::Plugin => false,
+    }
 }

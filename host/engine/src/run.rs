@@ -1,19 +1,22 @@
-//! A run from start to end: what is asked, and the way from the lock to the report.
+//! A run from start to end: what is asked, and the way from the lease to the report.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DeleteLimits, DirectoryId, EventSink, Mode, OwnerId, Provider, RunEvent, RunId, RunReport,
-    TenantName, Trigger,
+    Clock, DirectoryId, ErrorKind, EventSink, Mode, Provider, RunEvent, RunId, RunReport, TenantName,
+    Trigger, UnixMillis,
 };
-use idsync_store::{Directory, NewRun, RunEnd, RunRecord, Store, StoreError};
+use idsync_store::{
+    Directory, Lease, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, Store, StoreError, Verified,
+};
 use tokio_util::sync::CancellationToken;
 
+use crate::again::Jitter;
 use crate::error::EngineError;
-use crate::halt::Halt;
-use crate::lock::DirectoryLock;
+use crate::halt::{Halt, overtaken, store_failure, taken_over};
+use crate::interrupt::{Interrupt, Pulse, Vigil};
+use crate::lease::Owner;
 use crate::mode::{self, ModeGrounds};
 use crate::stages::Begun;
 use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
@@ -21,7 +24,7 @@ use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
 /// How far a run may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// How long reading may take.
+    /// How long reading may take. The next run goes on where this one ended.
     pub time: Duration,
     /// How long a plugin that was told to end may take to do so.
     pub grace: Duration,
@@ -32,11 +35,11 @@ pub struct ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// 6 hours, 10 seconds, 50 million rows, 16 GiB of text.
+    /// An hour, 5 seconds, 50 million rows, 16 GiB of text.
     fn default() -> Self {
         Self {
-            time: Duration::from_hours(6),
-            grace: Duration::from_secs(10),
+            time: Duration::from_hours(1),
+            grace: Duration::from_secs(5),
             staged_rows: MAX_STAGED_ROWS,
             staged_bytes: MAX_STAGED_BYTES,
         }
@@ -60,42 +63,61 @@ pub struct RunOrder {
     pub dry_run: bool,
     /// The version of the plugin behind the provider.
     pub plugin_version: String,
-    /// What the guard allows.
-    pub deletions: DeleteLimits,
+    /// A digest of the plugin's component: what another one staged is not gone on from.
+    pub plugin_digest: String,
+    /// The name and version of the contract that the plugin keeps.
+    pub contract: String,
     /// How far the run may go.
     pub limits: ReadLimits,
+    /// The fencing number of a lease that was seen to be lost ([`crate::lease::Watch`]); the run takes it over.
+    pub takes_over: Option<u64>,
 }
 
 /// How a run is listened to and ended.
 #[derive(Clone)]
 pub struct RunSignals {
-    /// Triggered when a person or the host wants the run to end.
+    /// Triggered when a person wants the run to end.
     pub cancel: CancellationToken,
+    /// Triggered when the process is about to end: the next run is due, and goes on where this one was.
+    pub stop: CancellationToken,
     /// Whoever listens.
     pub events: Arc<dyn EventSink>,
 }
 
-/// Syncs directories.
+/// A source of random numbers from 0 to 1.
+pub type Random = Arc<dyn Fn() -> f64 + Send + std::marker::Sync>;
+
+/// Syncs directories, as one owner of leases.
 #[derive(Clone)]
 pub struct Sync {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    locks: PathBuf,
-    owner: OwnerId,
+    owner: Arc<Owner>,
+    random: Random,
+    pulse: Pulse,
 }
 
 impl Sync {
-    /// A sync over a store; `locks` is the folder of the lock files, made where it is missing.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, locks: PathBuf) -> Self {
+    /// A sync over a store. `owner` is the one of this process; `random` spreads what is tried again over time.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, owner: Arc<Owner>, random: Random) -> Self {
         Self {
             store,
             clock,
-            locks,
-            owner: OwnerId::generate(),
+            owner,
+            random,
+            pulse: Pulse::default(),
         }
     }
 
-    /// Runs once. Whatever becomes of the run is in the report, and in the store before this returns.
+    /// The same with another pulse.
+    #[must_use]
+    pub fn with_pulse(self, pulse: Pulse) -> Self {
+        Self { pulse, ..self }
+    }
+
+    /// Runs once. Whatever becomes of the run is in the report, and in the store before this returns. A future that is
+    /// dropped is a run whose process died: the next one takes it over, once the owner is gone or its beat has stood
+    /// still.
     ///
     /// Errs when there is no run: the directory is busy, unknown or was never verified, or the store fails. Errs with
     /// `Unrecorded` when there was one whose end could not be stored.
@@ -105,21 +127,71 @@ impl Sync {
         provider: Arc<dyn Provider>,
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
-        // Asked before the lock is: an unknown directory gets no lock file.
-        self.store
-            .directory(&order.tenant, order.directory.as_str())
-            .await?;
-        let _lock = DirectoryLock::take(&self.locks, &order.directory)?;
-        let directory = self
+        let begin = self.begin(&order).await?;
+        tracing::info!(
+            run = %order.run, directory = %order.directory, mode = ?begin.mode, order.dry_run, "the run begins"
+        );
+        signals.events.emit(RunEvent::Started {
+            run: order.run.clone(),
+            mode: begin.mode,
+        });
+        let interrupt = Interrupt::new(&signals.cancel, &signals.stop);
+        let begun = Begun {
+            store: &self.store,
+            clock: &*self.clock,
+            jitter: Jitter::new((self.random)()),
+            order: &order,
+            signals: &signals,
+            interrupt: &interrupt,
+            directory: &begin.directory,
+            verified: &begin.verified,
+            mode: begin.mode,
+            basis: begin.basis,
+        };
+        let vigil = Vigil {
+            store: &self.store,
+            clock: &*self.clock,
+            tenant: &order.tenant,
+            run: &order.run,
+            pulse: self.pulse,
+        };
+        let way = async {
+            if begin.is_outdated {
+                return Err(Halt::early(overtaken("begin")));
+            }
+            go(&begun, provider).await
+        };
+        let gone = tokio::select! {
+            biased;
+            gone = way => gone,
+            never = vigil.keep(&interrupt) => match never {},
+        };
+        let report = match gone {
+            Ok(record) => report(&record)?,
+            Err(halt) => self.end_as_failed(&begun, halt).await?,
+        };
+        tracing::info!(run = %order.run, outcome = report.outcome.as_str(), report.duration_ms, "the run has ended");
+        signals.events.emit(RunEvent::Ended {
+            run: order.run.clone(),
+            outcome: report.outcome,
+        });
+        Ok(report)
+    }
+
+    /// Takes the directory's lease.
+    async fn begin(&self, order: &RunOrder) -> Result<Begin, EngineError> {
+        let now = self.clock.now();
+        let before = self
             .store
             .directory(&order.tenant, order.directory.as_str())
             .await?;
-        let Some(verified) = directory.verified.clone() else {
-            return Err(EngineError::NotVerified { name: directory.name });
+        let mode = choose_mode(order, &before, now);
+        let Some(verified) = before.verified else {
+            return Err(EngineError::NotVerified { name: before.name });
         };
-        // Whoever had a lease is dead: it would hold the lock.
-        let dead = self.store.lease(&order.tenant, &order.directory).await?;
-        let mode = self.choose_mode(&order, &directory);
+        let dead = before
+            .lease
+            .filter(|lease| !Owner::is_alive(self.owner.folder(), &lease.owner));
         let basis = self
             .store
             .begin_run(
@@ -130,71 +202,115 @@ impl Sync {
                     trigger: order.trigger,
                     mode,
                     dry_run: order.dry_run,
-                    started_at: self.clock.now(),
+                    started_at: now,
                     plugin_version: order.plugin_version.clone(),
-                    owner: self.owner.clone(),
-                    takes_over: dead.map(|lease| lease.fence),
+                    owner: self.owner.id().clone(),
+                    takes_over: dead.map(|lease| lease.fence).or(order.takes_over),
                 },
             )
-            .await?;
-        tracing::info!(run = %order.run, directory = %order.directory, ?mode, order.dry_run, "the run begins");
-        signals.events.emit(RunEvent::Started {
-            run: order.run.clone(),
-            mode,
-        });
-        let begun = Begun {
-            store: &self.store,
-            order: &order,
-            signals: &signals,
-            verified: &verified,
-            mode,
-            basis,
+            .await;
+        let basis = match basis {
+            Err(StoreError::Leased { lease }) => return Err(self.busy(order, before.name, lease).await),
+            other => other?,
         };
-        let report = match go(&begun, provider).await {
-            Ok(record) => report(&record)?,
-            Err(halt) => report(&self.end_as_failed(&order, halt).await?)?,
-        };
-        tracing::info!(run = %order.run, outcome = report.outcome.as_str(), report.duration_ms, "the run has ended");
-        signals.events.emit(RunEvent::Ended {
-            run: order.run.clone(),
-            outcome: report.outcome,
-        });
-        Ok(report)
+        // What another run left before the lease was had counts too.
+        match self
+            .store
+            .directory(&order.tenant, order.directory.as_str())
+            .await
+        {
+            Ok(directory) => Ok(Begin {
+                is_outdated: choose_mode(order, &directory, now) != mode,
+                verified: directory.verified.clone().unwrap_or(verified),
+                directory,
+                mode,
+                basis,
+            }),
+            Err(error) => {
+                let end = RunEnd::Failed {
+                    failure: store_failure("begin", &error),
+                    keeps_staging: true,
+                };
+                let facts = RunFacts::default();
+                self.store.end_run(&order.tenant, &order.run, end, facts).await?;
+                Err(error.into())
+            }
+        }
     }
 
-    fn choose_mode(&self, order: &RunOrder, directory: &Directory) -> Mode {
-        let plugin_changed = directory.last_full_plugin_version.as_ref() != Some(&order.plugin_version);
-        mode::choose(ModeGrounds {
-            full_is_asked: order.full,
-            full_is_due: directory.full_run_due || plugin_changed,
-            last_full_read: directory.last_full_at,
-            now: self.clock.now(),
-        })
+    async fn busy(&self, order: &RunOrder, name: String, lease: Lease) -> EngineError {
+        let since = match self.store.run(&order.tenant, &lease.run).await {
+            Ok(run) => run.started_at,
+            Err(error) => return error.into(),
+        };
+        EngineError::Busy {
+            name,
+            run: lease.run,
+            since,
+        }
     }
 
-    async fn end_as_failed(&self, order: &RunOrder, halt: Halt) -> Result<RunRecord, EngineError> {
-        let Halt { failure, facts } = halt;
+    async fn end_as_failed(&self, begun: &Begun<'_>, halt: Halt) -> Result<RunReport, EngineError> {
+        let order = begun.order;
+        let after = begun.after_failure(&halt);
+        let Halt {
+            failure,
+            spent,
+            keeps_staging,
+        } = halt;
+        let facts = RunFacts { after, ..spent.facts };
         let end = RunEnd::Failed {
             failure: failure.clone(),
-            keeps_staging: false,
+            keeps_staging,
         };
-        let ended = self.store.end_run(&order.tenant, &order.run, end, facts).await;
-        let record = match ended {
-            // The removal or the disabling of the directory has ended the run already, and said why.
+        let (record, has_lost) = match self.store.end_run(&order.tenant, &order.run, end, facts).await {
+            // The removal or the disabling of the directory has ended the run already, and said why; or whoever took
+            // it over has.
             Err(StoreError::RunEnded { .. } | StoreError::LeaseLost { .. }) => {
-                self.store.run(&order.tenant, &order.run).await
+                (self.store.run(&order.tenant, &order.run).await, true)
             }
-            other => other,
+            other => (other, false),
         };
-        let told = record.as_ref().ok().and_then(|record| record.error.as_ref());
-        let told = told.unwrap_or(&failure);
-        tracing::warn!(run = %order.run, kind = %told.kind, stage = told.stage, "{}", told.summary);
-        record.map_err(|source| EngineError::Unrecorded {
+        let record = record.map_err(|source| EngineError::Unrecorded {
             run: order.run.clone(),
             failure: Box::new(failure),
             source,
-        })
+        })?;
+        let mut report = report(&record)?;
+        // Whoever takes a run over can only say that its process was gone.
+        if has_lost
+            && report
+                .error
+                .as_ref()
+                .is_some_and(|error| error.kind == ErrorKind::Host)
+        {
+            report.error = Some(taken_over("lease"));
+        }
+        if let Some(told) = &report.error {
+            tracing::warn!(run = %order.run, kind = %told.kind, stage = told.stage, "{}", told.summary);
+        }
+        Ok(report)
     }
+}
+
+/// A run that has the lease.
+struct Begin {
+    directory: Directory,
+    verified: Verified,
+    mode: Mode,
+    basis: RunBasis,
+    /// Whether a run that ended just before asks for another mode than was chosen.
+    is_outdated: bool,
+}
+
+fn choose_mode(order: &RunOrder, directory: &Directory, now: UnixMillis) -> Mode {
+    let plugin_changed = directory.last_full_plugin_version.as_ref() != Some(&order.plugin_version);
+    mode::choose(ModeGrounds {
+        full_is_asked: order.full,
+        full_is_due: directory.full_run_due || plugin_changed,
+        last_full_read: directory.last_full_at,
+        now,
+    })
 }
 
 /// The way of a run that nothing stops.

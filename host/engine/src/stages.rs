@@ -2,44 +2,120 @@
 
 use std::sync::Arc;
 
-use idsync_model::{ErrorKind, Failure, Held, Mode, RunEvent};
+use idsync_model::{Clock, DeleteLimits, ErrorKind, Failure, Held, Mode, RunEvent};
 use idsync_store::{
-    Plan, PlanSummary, ReadWith, RunBasis, RunEnd, RunFacts, RunRecord, StagingRows, Store, StoreError,
-    Verified,
+    Aftermath, Directory, Plan, PlanSummary, ReadWith, Recent, RunBasis, RunEnd, RunFacts, RunRecord,
+    StagingRows, Store, StoreError, Verified,
 };
 
+use crate::again::{self, AttemptEnd, Jitter};
 use crate::guard::{self, Deletions, PlannedDeletions};
-use crate::halt::{Halt, cancelled, removed, store_failure};
+use crate::halt::{Halt, overtaken, removed, store_failure};
+use crate::interrupt::{Interrupt, Interruption};
 use crate::reading::Reading;
+use crate::resume::{self, ResumeGrounds};
 use crate::run::{RunOrder, RunSignals};
+use crate::spent::Spent;
 
-/// A run that has the directory's lock and a row in the store.
+/// A run that has the directory's lease and a row in the store.
 pub(crate) struct Begun<'a> {
     pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) clock: &'a dyn Clock,
     pub(crate) order: &'a RunOrder,
     pub(crate) signals: &'a RunSignals,
+    pub(crate) interrupt: &'a Interrupt,
+    /// The directory as it was at the begin.
+    pub(crate) directory: &'a Directory,
     /// What it reads with.
     pub(crate) verified: &'a Verified,
     pub(crate) mode: Mode,
     pub(crate) basis: RunBasis,
+    pub(crate) jitter: Jitter,
 }
 
 impl Begun<'_> {
-    /// Makes the staging.
+    /// Takes over the staging of an earlier run where that is right, or makes one.
     pub(crate) async fn open_staging(&self) -> Result<Reading<'_>, Halt> {
-        let with = ReadWith {
+        let opened = match self.resume().await {
+            Ok(Some((rows, state))) => Ok((rows, Some(state))),
+            Ok(None) => {
+                let (tenant, run) = (&self.order.tenant, &self.order.run);
+                let made = self.store.create_staging(tenant, run, self.reads_with()).await;
+                made.map(|rows| (rows, None))
+            }
+            Err(error) => Err(error),
+        };
+        let (rows, resume) = opened.map_err(|error| Halt::early(store_failure("staging", &error)))?;
+        Ok(Reading {
+            begun: self,
+            rows,
+            resume,
+        })
+    }
+
+    fn reads_with(&self) -> ReadWith {
+        ReadWith {
             mode: self.mode,
             fingerprint: self.verified.fingerprint.clone(),
-            // Nothing goes on from it yet.
-            plugin_digest: String::new(),
-            contract: String::new(),
+            plugin_digest: self.order.plugin_digest.clone(),
+            contract: self.order.contract.clone(),
+        }
+    }
+
+    /// What an earlier run staged, with its plugin's state, when this one may go on from it.
+    async fn resume(&self) -> Result<Option<(Arc<dyn StagingRows>, Vec<u8>)>, StoreError> {
+        let RunOrder {
+            tenant,
+            directory,
+            run,
+            ..
+        } = self.order;
+        let Some(left) = self.store.resumable(tenant, directory).await? else {
+            return Ok(None);
         };
-        let rows = self
-            .store
-            .create_staging(&self.order.tenant, &self.order.run, with)
-            .await
-            .map_err(|error| Halt::early(store_failure("staging", &error)))?;
-        Ok(Reading { begun: self, rows })
+        let grounds = ResumeGrounds {
+            with: &self.reads_with(),
+            generation: self.basis.generation,
+            now: self.clock.now(),
+        };
+        if let Err(why) = resume::check(&left, grounds) {
+            tracing::info!(%run, from = %left.run, "what an earlier run left is not gone on from: {why}");
+            return Ok(None);
+        }
+        let taken = self.store.resume_staging(tenant, run, &left.run).await?;
+        match &taken {
+            Some(_) => {
+                tracing::info!(%run, from = %left.run, began_at = %left.read_began_at, "the run goes on from an earlier one");
+            }
+            None => tracing::info!(%run, from = %left.run, "what an earlier run left can't be used"),
+        }
+        Ok(taken)
+    }
+
+    /// What the run's failure does to its directory. What only has to be done again, since the directory moved on
+    /// meanwhile, is due at once.
+    pub(crate) fn after_failure(&self, halt: &Halt) -> Aftermath {
+        let interruption = self.interrupt.reason();
+        let is_cancelled = halt.failure.kind == ErrorKind::Cancelled;
+        if is_cancelled && interruption == Some(Interruption::Stopped) {
+            return self.after(&halt.spent, AttemptEnd::Stopped);
+        }
+        let after = self.after(&halt.spent, AttemptEnd::Failed(&halt.failure));
+        Aftermath {
+            is_due: after.is_due || (is_cancelled && interruption.is_none()),
+            ..after
+        }
+    }
+
+    fn after(&self, spent: &Spent, end: AttemptEnd<'_>) -> Aftermath {
+        let Directory { failing, times, .. } = self.directory;
+        again::after(
+            failing.as_ref(),
+            &spent.attempt(end),
+            times,
+            self.jitter,
+            self.clock.now(),
+        )
     }
 
     fn progress(&self, stage: &str) {
@@ -50,9 +126,13 @@ impl Begun<'_> {
         });
     }
 
-    /// The failure of a run that was told to end.
-    pub(crate) fn cancellation(&self, stage: &str) -> Option<Failure> {
-        self.signals.cancel.is_cancelled().then(|| cancelled(stage))
+    /// The failure of a run that was told to end once it had read everything. The end of the process is no reason
+    /// then: what is left needs no provider, and all that was read would be lost.
+    pub(crate) fn interruption(&self, stage: &str) -> Option<Failure> {
+        match self.interrupt.reason() {
+            None | Some(Interruption::Stopped) => None,
+            Some(why) => Some(why.failure(stage)),
+        }
     }
 }
 
@@ -60,7 +140,9 @@ impl Begun<'_> {
 pub(crate) struct Read<'a> {
     pub(crate) begun: &'a Begun<'a>,
     pub(crate) rows: Arc<dyn StagingRows>,
-    pub(crate) facts: RunFacts,
+    /// Whether a part of it was read by an earlier run.
+    pub(crate) is_resumed: bool,
+    pub(crate) spent: Spent,
 }
 
 impl<'a> Read<'a> {
@@ -79,17 +161,26 @@ impl<'a> Read<'a> {
         };
         match made {
             Ok(plan) => Ok(Planned { read: self, plan }),
-            Err(failure) => Err(Halt {
-                failure,
-                facts: self.facts,
-            }),
+            Err(failure) => Err(Halt::after(failure, self.spent)),
+        }
+    }
+
+    /// What is known of the run at this end.
+    fn facts(&self, end: AttemptEnd<'_>) -> RunFacts {
+        RunFacts {
+            after: self.begun.after(&self.spent, end),
+            ..self.spent.facts.clone()
         }
     }
 
     /// Plans against the directory as it is now, when it moved on during the run by something that lets the run
-    /// stand. Disabling and removal do not: they end the run.
+    /// stand. Disabling and removal do not: they end the run. An incremental run can't stand: it left groups unread
+    /// because of versions that may not be the stored ones any more.
     async fn plan_anew(&self) -> Result<Plan, Failure> {
         let begun = self.begun;
+        if begun.mode == Mode::Incremental {
+            return Err(overtaken("plan"));
+        }
         let order = begun.order;
         let now = match begun
             .store
@@ -141,9 +232,9 @@ impl<'a> Read<'a> {
     }
 }
 
-/// Whether what was read by one verification is good by another one too.
+/// Whether what was read by one verification is good by another one too. With which key it was read does not matter.
 fn is_same_setup(one: &Verified, other: &Verified) -> bool {
-    one.fingerprint == other.fingerprint && one.org_id == other.org_id
+    one.settings == other.settings && one.org_id == other.org_id
 }
 
 /// A run whose plan is made.
@@ -155,8 +246,8 @@ pub(crate) struct Planned<'a> {
 impl Planned<'_> {
     /// Does with the plan what is to be done: nothing, hold it, or apply it.
     pub(crate) async fn settle(self) -> Result<RunRecord, Halt> {
-        let facts = self.read.facts.clone();
-        self.decide().await.map_err(|failure| Halt { failure, facts })
+        let spent = self.read.spent.clone();
+        self.decide().await.map_err(|failure| Halt::after(failure, spent))
     }
 
     async fn decide(self) -> Result<RunRecord, Failure> {
@@ -166,10 +257,10 @@ impl Planned<'_> {
         // A plan that went stale is made once more; a second time means that something else keeps writing.
         let mut may_plan_anew = true;
         loop {
-            if let Some(failure) = begun.cancellation("plan") {
+            if let Some(failure) = begun.interruption("plan") {
                 return Err(failure);
             }
-            let held = judge(plan.summary(), order);
+            let held = judge(plan.summary(), &begun.directory.limits);
             if order.dry_run {
                 let end = RunEnd::Planned {
                     summary: Box::new(*plan.summary()),
@@ -177,17 +268,20 @@ impl Planned<'_> {
                 };
                 return begun
                     .store
-                    .end_run(&order.tenant, &order.run, end, read.facts.clone())
+                    .end_run(&order.tenant, &order.run, end, read.spent.facts.clone())
                     .await
                     .map_err(|error| store_failure("plan", &error));
             }
             read.still_stands().await?;
             let stage = if held.is_some() { "hold" } else { "apply" };
             begun.progress(stage);
-            let facts = read.facts.clone();
             let ended = match held {
-                Some(held) => begun.store.hold(plan, held, facts).await,
-                None => begun.store.apply(plan, facts).await.map(|applied| applied.run),
+                Some(held) => begun.store.hold(plan, held, read.facts(AttemptEnd::Held)).await,
+                None => {
+                    let is_resumed = read.is_resumed;
+                    let facts = read.facts(AttemptEnd::Applied { is_resumed });
+                    begun.store.apply(plan, facts).await.map(|applied| applied.run)
+                }
             };
             match ended {
                 Err(StoreError::Stale { .. }) if may_plan_anew => {
@@ -202,26 +296,29 @@ impl Planned<'_> {
 }
 
 /// The guard's word on a plan.
-fn judge(summary: &PlanSummary, order: &RunOrder) -> Option<Held> {
+fn judge(summary: &PlanSummary, limits: &DeleteLimits) -> Option<Held> {
     if summary.is_first {
         return None;
     }
-    let deletions = |deleted, counted_elsewhere, stored| Deletions {
+    let deletions = |deleted, counted_elsewhere, stored, recent: Recent| Deletions {
         deleted,
         counted_elsewhere,
         stored,
-        ..Deletions::default()
+        recently_deleted: recent.deleted,
+        most_stored: recent.most_stored,
     };
+    let PlanSummary { stored, recent, .. } = summary;
     let planned = PlannedDeletions {
-        users: deletions(summary.users.deleted, 0, summary.stored.users),
-        groups: deletions(summary.groups.deleted, 0, summary.stored.groups),
+        users: deletions(summary.users.deleted, 0, stored.users, recent.users),
+        groups: deletions(summary.groups.deleted, 0, stored.groups, recent.groups),
         memberships: deletions(
             summary.memberships.deleted,
             summary.memberships_deleted_with_user,
-            summary.stored.memberships,
+            stored.memberships,
+            recent.memberships,
         ),
-        moved: 0,
+        moved: summary.moved,
     };
-    let reasons = guard::check(&planned, &order.deletions);
+    let reasons = guard::check(&planned, limits);
     (!reasons.is_empty()).then_some(Held { reasons })
 }

@@ -134,7 +134,6 @@ impl From<idsync_store::StoreError> for CommandError {
 impl From<idsync_engine::EngineError> for CommandError {
     fn from(error: idsync_engine::EngineError) -> Self {
         use idsync_engine::EngineError as Engine;
-        use idsync_engine::lock::LockError;
         match error {
             Engine::Store(error) => error.into(),
             Engine::Plugin(failure) => (*failure).into(),
@@ -142,9 +141,9 @@ impl From<idsync_engine::EngineError> for CommandError {
                 format!("directory `{name}` can't be synced: it was never verified"),
                 format!("Run `idsync directory verify {name}` and mend what it finds."),
             ),
-            Engine::Lock(LockError::Busy { .. }) => Self::new(
+            Engine::Busy { name, run, since } => Self::new(
                 Kind::Busy,
-                "the directory is being synced already",
+                format!("directory `{name}` is being synced already, by {run} since {since}"),
                 "Wait until that run has ended; `idsync run list` shows it.",
             ),
             other => Self::new(Kind::Run(ErrorKind::Host), with_causes(&other), ""),

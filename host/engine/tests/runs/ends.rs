@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use idsync_engine::lock::{DirectoryLock, LockError};
 use idsync_engine::{EngineError, RunOrder};
-use idsync_model::{ErrorKind, Failure, Mode, Outcome, OwnerId, RunEvent, RunId, Trigger};
-use idsync_store::{NewRun, ReadWith};
+use idsync_model::{ErrorKind, Failure, Mode, Outcome, RunEvent};
 use tokio::sync::Notify;
 
 use crate::org::Org;
@@ -107,7 +105,7 @@ async fn runs_7_1_what_was_verified_is_what_was_checked_whatever_was_set_meanwhi
 }
 
 #[tokio::test]
-async fn a_second_run_beside_the_first_is_refused_as_busy() {
+async fn runs_6_3_a_second_run_beside_the_first_is_refused_as_busy_in_this_and_in_another_process() {
     let world = Arc::new(World::new(Org::of(1)).await);
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
@@ -124,8 +122,14 @@ async fn a_second_run_beside_the_first_is_refused_as_busy() {
         async move { world.sync().await }
     });
     begun.notified().await;
-    let second = world.try_run(world.order()).await;
-    assert!(matches!(second, Err(EngineError::Lock(LockError::Busy { .. }))));
+    for world in [&*world, &world.beside()] {
+        let second = world.try_run(world.order()).await;
+        let Err(EngineError::Busy { run, since, .. }) = second else {
+            panic!("{second:?}");
+        };
+        assert_eq!(world.directory().await.lease.unwrap().run, run);
+        assert_eq!(since, world.clock.time());
+    }
     go_on.notify_one();
     assert_eq!(first.await.unwrap().outcome, Outcome::Succeeded);
 }
@@ -211,39 +215,4 @@ async fn a_panic_ends_its_run_alone() {
     assert_eq!(report.error.unwrap().kind, ErrorKind::Host);
     world.provider.reads_org();
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
-}
-
-#[tokio::test]
-async fn the_next_run_ends_one_whose_process_died() {
-    let world = World::synced(Org::of(3)).await;
-    let dead = RunId::generate();
-    let lock = DirectoryLock::take(&world.locks(), &world.directory).unwrap();
-    let begun = NewRun {
-        run: dead.clone(),
-        directory: world.directory.clone(),
-        trigger: Trigger::Manual,
-        mode: Mode::Incremental,
-        dry_run: false,
-        started_at: world.clock.time(),
-        plugin_version: "1.0.0".to_owned(),
-        owner: OwnerId::generate(),
-        takes_over: None,
-    };
-    world.store.begin_run(&world.tenant, begun).await.unwrap();
-    let with = ReadWith {
-        mode: Mode::Incremental,
-        fingerprint: "settings-1".to_owned(),
-        plugin_digest: String::new(),
-        contract: String::new(),
-    };
-    world
-        .store
-        .create_staging(&world.tenant, &dead, with)
-        .await
-        .unwrap();
-    drop(lock);
-    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
-    let dead = world.store.run(&world.tenant, &dead).await.unwrap();
-    assert_eq!(dead.outcome, Some(Outcome::Failed));
-    assert!(dead.error.is_some());
 }

@@ -1,7 +1,6 @@
 //! The guard over real plans: what is held, what a held plan keeps, and what becomes of it.
 
-use idsync_engine::RunOrder;
-use idsync_model::{Entity, HoldRule, Mode, Operation, Outcome};
+use idsync_model::{DeleteLimit, DeleteLimits, Entity, HoldRule, Mode, Operation, Outcome};
 
 use crate::org::Org;
 use crate::world::{World, at_start, org_in_one_group};
@@ -197,11 +196,18 @@ async fn a_dry_run_stops_after_the_plan_and_says_what_the_guard_would() {
 }
 
 #[tokio::test]
-async fn limits_that_are_off_let_everything_go() {
+async fn runs_4_1_limits_of_the_directory_that_are_off_let_everything_go() {
     let world = World::synced(Org::of(20)).await;
     world.provider.change(|org| without(org, 20));
-    let mut order: RunOrder = world.order();
-    order.deletions.users = idsync_model::DeleteLimit::Off;
-    assert_eq!(world.run(order).await.outcome, Outcome::Succeeded);
+    let limits = DeleteLimits {
+        users: DeleteLimit::Off,
+        ..DeleteLimits::default()
+    };
+    world
+        .store
+        .set_limits(&world.tenant, &world.directory, limits)
+        .await
+        .unwrap();
+    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
     world.assert_equals_org().await;
 }

@@ -5,14 +5,17 @@
     reason = "the whole crate is tests: what they need and lack fails them"
 )]
 
+mod aftermath;
 mod clock;
 mod ends;
 mod guarded;
+mod leases;
 mod meanwhile;
 mod modes;
 mod org;
 mod properties;
 mod reads;
 mod records;
+mod resumed;
 mod setup;
 mod world;

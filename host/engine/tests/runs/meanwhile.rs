@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use idsync_engine::{RunSignals, Sync, remove};
+use idsync_engine::{RunOrder, RunSignals, remove};
 use idsync_model::{
     DirectoryId, DirectoryState, DisabledReason, EventSink, Outcome, RunEvent, RunId, RunReport, TenantName,
 };
@@ -75,7 +75,7 @@ async fn runs_3_4_a_run_during_which_its_directory_was_disabled_and_enabled_agai
     let world = World::synced(Org::of(3)).await;
     let before = world.seen().await;
     world.provider.change(|org| org.add_user("new"));
-    let report = run_with(&world, 1, |store, tenant, directory| {
+    let report = run_with(&world, true, 1, |store, tenant, directory| {
         Box::pin(async move {
             for (state, reason) in [
                 (DirectoryState::Disabled, Some(DisabledReason::Person)),
@@ -110,7 +110,7 @@ async fn runs_5_3_a_run_whose_directory_moved_on_while_it_read_plans_at_the_pres
             staging.put_users(users).await.map_err(|e| refused(&e))
         }
     });
-    let report = world.sync().await;
+    let report = world.full_sync().await;
     assert_eq!((report.outcome, report.users.created), (Outcome::Succeeded, 1));
     world.assert_equals_org().await;
 }
@@ -146,15 +146,14 @@ impl EventSink for BeforeEnd {
 }
 
 async fn run_while_it_moves_on(world: &World, times: usize) -> RunReport {
-    run_with(world, times, |store, tenant, directory| {
+    run_with(world, true, times, |store, tenant, directory| {
         Box::pin(move_on(store, tenant, directory))
     })
     .await
 }
 
-async fn run_with(world: &World, times: usize, happening: Happening) -> RunReport {
+async fn run_with(world: &World, full: bool, times: usize, happening: Happening) -> RunReport {
     let signals = RunSignals {
-        cancel: world.cancel.clone(),
         events: Arc::new(BeforeEnd {
             happening,
             store: world.store.clone(),
@@ -162,9 +161,15 @@ async fn run_with(world: &World, times: usize, happening: Happening) -> RunRepor
             directory: world.directory.clone(),
             times: AtomicUsize::new(times),
         }),
+        ..world.signals()
     };
-    Sync::new(world.store.clone(), world.clock.clone(), world.locks())
-        .run(world.order(), world.provider.clone(), signals)
+    let order = RunOrder {
+        full,
+        ..world.order()
+    };
+    world
+        .syncer()
+        .run(order, world.provider.clone(), signals)
         .await
         .unwrap()
 }
@@ -238,7 +243,7 @@ async fn runs_4_5_not_even_when_it_is_confirmed_just_before_the_apply() {
     let world = World::synced(Org::of(3)).await;
     let before = world.seen().await;
     world.provider.change(|org| org.add_user("new"));
-    let report = run_with(&world, 1, |store, tenant, directory| {
+    let report = run_with(&world, true, 1, |store, tenant, directory| {
         Box::pin(record(store, tenant, directory, |verified| {
             verified.org_id = Some("org-2".to_owned());
         }))
@@ -252,12 +257,10 @@ async fn runs_4_5_not_even_when_it_is_confirmed_just_before_the_apply() {
 async fn runs_3_4_a_directory_that_is_removed_while_it_is_read_stays_removed() {
     let world = World::synced(Org::of(3)).await;
     let (store, tenant, directory) = (world.store.clone(), world.tenant.clone(), world.directory.clone());
-    let locks = world.locks();
     world.provider.does(move |_, _| {
         let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
-        let locks = locks.clone();
         async move {
-            remove(&*store, &locks, &tenant, &directory, &RunId::generate())
+            remove(&*store, &tenant, &directory, &RunId::generate())
                 .await
                 .unwrap();
             Ok(())

@@ -1,6 +1,8 @@
 //! An org that tests change, and a provider that reads it as a plugin would.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -109,6 +111,14 @@ pub struct OrgProvider {
     pub verdict: Mutex<CheckOutcome>,
     /// How a read of the org ends, if not well.
     pub end: Mutex<Option<Failure>>,
+    /// The pages that were read, by number.
+    pub pages: Mutex<Vec<usize>>,
+    /// Whether a checkpoint is taken after each page.
+    pub checkpoints: AtomicBool,
+    /// What is done before a page of that number is read.
+    before_page: Mutex<Option<(usize, Act)>>,
+    /// What a call says of the provider's clock and of the next run.
+    pub usage: Mutex<Usage>,
     clock: Arc<TestClock>,
 }
 
@@ -125,6 +135,13 @@ impl OrgProvider {
             org_id: Mutex::new(Some("org-1".to_owned())),
             verdict: Mutex::new(CheckOutcome::Passed),
             end: Mutex::default(),
+            pages: Mutex::default(),
+            checkpoints: AtomicBool::new(false),
+            before_page: Mutex::default(),
+            usage: Mutex::new(Usage {
+                requests: 7,
+                ..Usage::default()
+            }),
             clock,
         })
     }
@@ -149,31 +166,74 @@ impl OrgProvider {
         *self.act.lock().unwrap() = None;
     }
 
+    /// Before the page of that number is read, `act` is done, each time. It takes a checkpoint after each page.
+    pub fn does_before_page<F, R>(&self, page: usize, act: F)
+    where
+        F: Fn(Arc<dyn Staging>, CallContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let act: Act =
+            Arc::new(move |staging, context| Box::pin(act(staging, context)) as BoxFuture<'static, _>);
+        self.checkpoints.store(true, SeqCst);
+        *self.before_page.lock().unwrap() = Some((page, act));
+    }
+
+    /// From now on pages are read without anything before them.
+    pub fn reads_on(&self) {
+        *self.before_page.lock().unwrap() = None;
+    }
+
+    /// The pages that were read since this was last asked.
+    pub fn take_pages(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.pages.lock().unwrap())
+    }
+
     /// The groups whose members were fetched since this was last asked.
     pub fn take_fetched(&self) -> Vec<String> {
         std::mem::take(&mut *self.fetched.lock().unwrap())
     }
 
-    async fn read(&self, staging: Arc<dyn Staging>) -> Result<(), StagingError> {
+    /// Reads users, then groups with their members, page by page, from the page that `resume` names.
+    async fn read(
+        &self,
+        resume: Option<Vec<u8>>,
+        staging: Arc<dyn Staging>,
+        context: CallContext,
+    ) -> Result<(), Failure> {
         let org = self.org.lock().unwrap().clone();
-        let users: Vec<User> = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
-        for page in users.chunks(PAGE) {
-            staging.put_users(page.to_vec()).await?;
-        }
-        let groups: Vec<Group> = org
-            .groups
-            .iter()
-            .map(|(id, group)| group_row(id, group))
-            .collect();
-        for page in groups.chunks(PAGE) {
-            let asked = staging.put_groups(page.to_vec()).await?;
-            for (group, is_asked) in page.iter().zip(asked) {
-                if is_asked {
-                    self.read_members(&org, &group.external_id, &*staging).await?;
-                }
+        let first = resume.map_or(0, |state| String::from_utf8(state).unwrap().parse().unwrap());
+        for (n, page) in pages(&org).into_iter().enumerate().skip(first) {
+            let before = self.before_page.lock().unwrap().clone();
+            if let Some((at, act)) = before
+                && at == n
+            {
+                act(Arc::clone(&staging), context.clone()).await?;
+            }
+            self.pages.lock().unwrap().push(n);
+            self.read_page(&org, page, &*staging)
+                .await
+                .map_err(|e| refused(&e))?;
+            if self.checkpoints.load(SeqCst) {
+                let state = (n + 1).to_string().into_bytes();
+                staging.checkpoint(state).await.map_err(|e| refused(&e))?;
             }
         }
         Ok(())
+    }
+
+    async fn read_page(&self, org: &Org, page: Page, staging: &dyn Staging) -> Result<(), StagingError> {
+        match page {
+            Page::Users(users) => staging.put_users(users).await,
+            Page::Groups(groups) => {
+                let asked = staging.put_groups(groups.clone()).await?;
+                for (group, is_asked) in groups.iter().zip(asked) {
+                    if is_asked {
+                        self.read_members(org, &group.external_id, staging).await?;
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn read_members(
@@ -189,6 +249,24 @@ impl OrgProvider {
         }
         Ok(())
     }
+}
+
+/// A page of a listing.
+enum Page {
+    Users(Vec<User>),
+    Groups(Vec<Group>),
+}
+
+fn pages(org: &Org) -> Vec<Page> {
+    let users: Vec<User> = org.users.iter().map(|(id, user)| user_row(id, user)).collect();
+    let groups: Vec<Group> = org
+        .groups
+        .iter()
+        .map(|(id, group)| group_row(id, group))
+        .collect();
+    let users = users.chunks(PAGE).map(|page| Page::Users(page.to_vec()));
+    let groups = groups.chunks(PAGE).map(|page| Page::Groups(page.to_vec()));
+    users.chain(groups).collect()
 }
 
 /// Puts a whole member list, page by page; the verdict is that on its last page.
@@ -319,21 +397,21 @@ impl Provider for OrgProvider {
     }
 
     async fn sync(&self, request: SyncRequest, staging: Arc<dyn Staging>, context: CallContext) -> SyncEnd {
+        let resume = request.resume.clone();
         self.requests.lock().unwrap().push(request);
         let act = self.act.lock().unwrap().clone();
         let done = match act {
             Some(act) => act(staging, context).await,
-            None => match (self.read(staging).await, self.end.lock().unwrap().clone()) {
-                (Err(error), _) => Err(refused(&error)),
+            None => match (
+                self.read(resume, staging, context).await,
+                self.end.lock().unwrap().clone(),
+            ) {
                 (Ok(()), Some(failure)) => Err(failure),
-                (Ok(()), None) => Ok(()),
+                (done, _) => done,
             },
         };
         SyncEnd {
-            usage: Usage {
-                requests: 7,
-                ..Usage::default()
-            },
+            usage: self.usage.lock().unwrap().clone(),
             result: done.map(|()| SyncSummary {
                 requests: 7,
                 notes: vec!["read the org".to_owned()],

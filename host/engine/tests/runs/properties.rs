@@ -100,11 +100,6 @@ fn become_state(org: &mut Org, step: &Step, now: idsync_model::UnixMillis) {
 async fn sync(world: &World, full: bool) -> RunReport {
     let order = RunOrder {
         full,
-        deletions: DeleteLimits {
-            users: DeleteLimit::Off,
-            groups: DeleteLimit::Off,
-            memberships: DeleteLimit::Off,
-        },
         ..world.order()
     };
     world.run(order).await
@@ -135,6 +130,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let world = World::new(Org::default()).await;
+            let limits = DeleteLimits {
+                users: DeleteLimit::Off,
+                groups: DeleteLimit::Off,
+                memberships: DeleteLimit::Off,
+            };
+            world.store.set_limits(&world.tenant, &world.directory, limits).await.unwrap();
             for step in &steps {
                 world.clock.advance(Duration::from_mins(step.minutes));
                 let now = world.clock.time();

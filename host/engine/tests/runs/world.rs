@@ -1,13 +1,13 @@
 //! One directory over a real store, and what tests do with it.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, VerifyOrder, verify};
+use idsync_engine::lease::Owner;
+use idsync_engine::{EngineError, Pulse, ReadLimits, RunOrder, RunSignals, Sync, VerifyOrder, verify};
 use idsync_model::{
-    CallContext, DeleteLimits, DirectoryId, EventSink, Outcome, RunEvent, RunId, RunReport, Settings,
-    TenantName, Trigger, Verification,
+    CallContext, DirectoryId, EventSink, Outcome, RunEvent, RunId, RunReport, Settings, TenantName, Trigger,
+    Verification,
 };
 use idsync_store::{Directory, ExportRow, NewDirectory, SqliteStore, Store};
 use tempfile::TempDir;
@@ -35,7 +35,10 @@ pub struct World {
     pub directory: DirectoryId,
     pub told: Arc<Told>,
     pub cancel: CancellationToken,
-    folder: TempDir,
+    pub stop: CancellationToken,
+    pub owner: Arc<Owner>,
+    pub pulse: Pulse,
+    pub folder: Arc<TempDir>,
 }
 
 impl World {
@@ -87,12 +90,39 @@ impl World {
             directory,
             told: Arc::default(),
             cancel: CancellationToken::new(),
-            folder,
+            stop: CancellationToken::new(),
+            owner: take_owner(&folder),
+            pulse: Pulse::default(),
+            folder: Arc::new(folder),
         }
     }
 
-    pub fn locks(&self) -> PathBuf {
-        self.folder.path().join("locks")
+    /// Another process on the same data directory.
+    pub fn beside(&self) -> Self {
+        Self {
+            store: SqliteStore::open(self.folder.path(), self.clock.clone()).unwrap(),
+            clock: self.clock.clone(),
+            provider: self.provider.clone(),
+            tenant: self.tenant.clone(),
+            directory: self.directory.clone(),
+            told: Arc::default(),
+            cancel: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            owner: take_owner(&self.folder),
+            pulse: self.pulse,
+            folder: self.folder.clone(),
+        }
+    }
+
+    /// The process dies, and another one comes. Its runs must have been dropped before.
+    pub fn restarted(self) -> Self {
+        let next = self.beside();
+        assert_eq!(
+            Arc::strong_count(&self.owner),
+            1,
+            "nothing of the old process is left"
+        );
+        next
     }
 
     pub fn order(&self) -> RunOrder {
@@ -104,18 +134,29 @@ impl World {
             full: false,
             dry_run: false,
             plugin_version: "1.0.0".to_owned(),
-            deletions: DeleteLimits::default(),
+            plugin_digest: "digest-1".to_owned(),
+            contract: "idsync:plugin@1.0.0".to_owned(),
             limits: ReadLimits::default(),
+            takes_over: None,
         }
     }
 
-    pub async fn try_run(&self, order: RunOrder) -> Result<RunReport, EngineError> {
-        let signals = RunSignals {
+    pub fn signals(&self) -> RunSignals {
+        RunSignals {
             cancel: self.cancel.clone(),
+            stop: self.stop.clone(),
             events: self.told.clone(),
-        };
-        Sync::new(self.store.clone(), self.clock.clone(), self.locks())
-            .run(order, self.provider.clone(), signals)
+        }
+    }
+
+    pub fn syncer(&self) -> Sync {
+        let middle = Arc::new(|| 0.5);
+        Sync::new(self.store.clone(), self.clock.clone(), self.owner.clone(), middle).with_pulse(self.pulse)
+    }
+
+    pub async fn try_run(&self, order: RunOrder) -> Result<RunReport, EngineError> {
+        self.syncer()
+            .run(order, self.provider.clone(), self.signals())
             .await
     }
 
@@ -125,6 +166,14 @@ impl World {
 
     pub async fn sync(&self) -> RunReport {
         self.run(self.order()).await
+    }
+
+    pub async fn full_sync(&self) -> RunReport {
+        self.run(RunOrder {
+            full: true,
+            ..self.order()
+        })
+        .await
     }
 
     pub async fn dry_run(&self) -> RunReport {
@@ -200,6 +249,10 @@ impl World {
         let expected = self.provider.org.lock().unwrap().expected();
         assert_eq!(self.seen().await, expected);
     }
+}
+
+fn take_owner(folder: &TempDir) -> Arc<Owner> {
+    Arc::new(Owner::take(&folder.path().join("locks")).unwrap())
 }
 
 fn line(row: ExportRow) -> Option<String> {

@@ -253,7 +253,6 @@ pub async fn remove(app: &App, id_or_name: &str) -> Result<Removed, CommandError
     let run = idsync_model::RunId::generate();
     let applied = idsync_engine::remove(
         app.store().as_ref(),
-        &app.locks_dir(),
         app.tenant(),
         &directory.id,
         &run,

@@ -1,9 +1,11 @@
 //! Syncing a directory.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use idsync_engine::lease::Owner;
 use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync};
-use idsync_model::{CancellationToken, DeleteLimits, EventSink, RunId, RunReport, Trigger};
+use idsync_model::{CancellationToken, EventSink, RunId, RunReport, Trigger};
 
 use crate::app::App;
 use crate::error::CommandError;
@@ -39,9 +41,23 @@ pub async fn run(
         full: options.full,
         dry_run: options.dry_run,
         plugin_version: plugin.description().version.clone(),
-        deletions: DeleteLimits::default(),
+        plugin_digest: plugin.digest().to_string(),
+        contract: plugin.contract().to_owned(),
         limits: ReadLimits::default(),
+        takes_over: None,
     };
-    let sync = Sync::new(Arc::clone(app.store()), Arc::clone(app.clock()), app.locks_dir());
-    Ok(sync.run(order, provider, RunSignals { cancel, events }).await?)
+    let owner = Arc::new(Owner::take(&app.locks_dir()).map_err(EngineError::from)?);
+    let sync = Sync::new(Arc::clone(app.store()), Arc::clone(app.clock()), owner, Arc::new(random));
+    let signals = RunSignals {
+        cancel,
+        stop: CancellationToken::new(),
+        events,
+    };
+    Ok(sync.run(order, provider, signals).await?)
+}
+
+/// A number from 0 to 1 that another process draws otherwise: the keys of each new hasher are random.
+fn random() -> f64 {
+    let drawn = RandomState::new().hash_one(());
+    f64::from(u32::try_from(drawn >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

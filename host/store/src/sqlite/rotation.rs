@@ -61,7 +61,7 @@ pub(super) fn record_verification(
                 + ((verified_fingerprint, verified_plugin_version, verified_org)
                     IS NOT (:fingerprint, :plugin_version, :org)),
             generation = generation
-                + ((verified_fingerprint, verified_org) IS NOT (:fingerprint, :org)),
+                + ((verified_settings, verified_org) IS NOT (:settings, :org)),
             verified_settings = :settings,
             verified_fingerprint = :fingerprint,
             verified_plugin_version = :plugin_version,

@@ -434,7 +434,7 @@ async fn runs_6_4_what_was_read_before_the_directory_moved_on_is_not_gone_on_fro
     let acme = house.directory("acme").await;
     let first = left(&house, &acme, ErrorKind::Unavailable).await;
     let verified = Verified {
-        settings: Settings::default(),
+        settings: Settings::from_iter([("domain".to_owned(), "other.example.com".to_owned())]),
         fingerprint: "b".to_owned(),
         plugin_version: "1.0.0".to_owned(),
         org_id: None,

@@ -304,7 +304,8 @@ struct Begin {
 }
 
 fn choose_mode(order: &RunOrder, directory: &Directory, now: UnixMillis) -> Mode {
-    let plugin_changed = directory.last_full_plugin_version.as_ref() != Some(&order.plugin_version);
+    let plugin_changed = directory.last_full_plugin_version.as_ref() != Some(&order.plugin_version)
+        || directory.last_full_contract.as_ref() != Some(&order.contract);
     mode::choose(ModeGrounds {
         full_is_asked: order.full,
         full_is_due: directory.full_run_due || plugin_changed,

@@ -159,6 +159,8 @@ pub struct Directory {
     pub last_full_at: Option<UnixMillis>,
     /// The version of the plugin that made it.
     pub last_full_plugin_version: Option<String>,
+    /// The contract that this plugin kept.
+    pub last_full_contract: Option<String>,
     /// Whether the next run must be full whatever its time (RUNS: changes of settings, key or plugin; held plans).
     pub full_run_due: bool,
     /// Raised by every apply, purge and removal, and by a verification of other settings or of another org. A plan of

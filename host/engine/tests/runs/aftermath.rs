@@ -63,7 +63,7 @@ async fn runs_6_what_is_tried_again_is_tried_after_a_minute() {
 
 #[tokio::test]
 async fn runs_6_unauthorized_disables_when_it_stands_in_two_runs_ten_minutes_apart() {
-    let world = World::synced(Org::of(3)).await;
+    let world = World::active(Org::of(3)).await;
     let before = world.seen().await;
     fails(&world, ErrorKind::Unauthorized);
     world.sync().await;
@@ -86,7 +86,7 @@ async fn runs_6_unauthorized_disables_when_it_stands_in_two_runs_ten_minutes_apa
 
 #[tokio::test]
 async fn runs_6_an_org_that_is_away_for_a_day_is_never_disabled_and_nothing_is_lost() {
-    let world = World::synced(Org::of(3)).await;
+    let world = World::active(Org::of(3)).await;
     let before = world.seen().await;
     fails(&world, ErrorKind::Unavailable);
     for _ in 0..49 {

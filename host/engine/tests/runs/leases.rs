@@ -193,7 +193,7 @@ async fn runs_6_another_process_cancels_a_run() {
 
 #[tokio::test]
 async fn runs_2_4_the_run_after_a_held_one_is_full_whatever_process_it_is_of() {
-    let world = World::synced(Org::of(6)).await;
+    let world = World::synced(Org::of(30)).await;
     assert_eq!(world.sync().await.mode, Mode::Incremental);
     world.provider.does(|staging, _| async move {
         let user = crate::org::user_row("u000", &Org::of(1).users["u000"]);

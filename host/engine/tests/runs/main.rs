@@ -6,6 +6,7 @@
 )]
 
 mod aftermath;
+mod answered;
 mod clock;
 mod ends;
 mod guarded;

@@ -184,6 +184,24 @@ async fn runs_5_3_a_plan_that_went_stale_is_made_again_once() {
 }
 
 #[tokio::test]
+async fn runs_5_3_an_incremental_run_whose_directory_moved_on_is_due_again() {
+    let world = World::synced(Org::of(3)).await;
+    let before = world.seen().await;
+    world.provider.change(|org| org.add_user("new"));
+    let report = run_with(&world, false, 1, |store, tenant, directory| {
+        Box::pin(move_on(store, tenant, directory))
+    })
+    .await;
+    assert_eq!(report.outcome, Outcome::Cancelled, "{report:?}");
+    assert_eq!(world.seen().await, before);
+    let directory = world.directory().await;
+    assert!(directory.times.is_due);
+    assert_eq!(directory.failing, None, "it is no failure");
+    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
+    world.assert_equals_org().await;
+}
+
+#[tokio::test]
 async fn runs_5_3_a_plan_that_goes_stale_again_and_again_is_given_up() {
     let world = World::synced(Org::of(3)).await;
     let before = world.seen().await;

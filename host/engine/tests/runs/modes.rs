@@ -143,7 +143,7 @@ async fn runs_2_4_the_first_run_is_full_then_a_day_of_incremental_ones() {
 }
 
 #[tokio::test]
-async fn runs_2_4_full_when_asked_and_after_changes_of_plugin_or_settings() {
+async fn runs_2_4_full_when_asked_and_after_changes_of_plugin_contract_or_settings() {
     let world = World::synced(two_groups()).await;
     let asked = RunOrder {
         full: true,
@@ -162,6 +162,13 @@ async fn runs_2_4_full_when_asked_and_after_changes_of_plugin_or_settings() {
     world.verify("settings-2", true).await;
     assert_eq!(world.run(newer()).await.mode, Mode::Full);
     assert_eq!(world.run(newer()).await.mode, Mode::Incremental);
+
+    let by_next_contract = || RunOrder {
+        contract: "idsync:plugin@1.1.0".to_owned(),
+        ..newer()
+    };
+    assert_eq!(world.run(by_next_contract()).await.mode, Mode::Full);
+    assert_eq!(world.run(by_next_contract()).await.mode, Mode::Incremental);
 }
 
 #[tokio::test]

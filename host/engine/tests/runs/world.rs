@@ -6,8 +6,8 @@ use std::time::Duration;
 use idsync_engine::lease::Owner;
 use idsync_engine::{EngineError, Pulse, ReadLimits, RunOrder, RunSignals, Sync, VerifyOrder, verify};
 use idsync_model::{
-    CallContext, DirectoryId, EventSink, Outcome, RunEvent, RunId, RunReport, Settings, TenantName, Trigger,
-    Verification,
+    CallContext, DirectoryId, DirectoryState, EventSink, Outcome, RunEvent, RunId, RunReport, Settings,
+    TenantName, Trigger, Verification,
 };
 use idsync_store::{Directory, ExportRow, NewDirectory, SqliteStore, Store};
 use tempfile::TempDir;
@@ -57,6 +57,17 @@ impl World {
         assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
         world.clock.advance(Duration::from_hours(1));
         world.provider.take_fetched();
+        world
+    }
+
+    /// The same, whose schedule runs.
+    pub async fn active(org: Org) -> Self {
+        let world = Self::synced(org).await;
+        world
+            .store
+            .set_state(&world.tenant, &world.directory, DirectoryState::Active, None)
+            .await
+            .unwrap();
         world
     }
 

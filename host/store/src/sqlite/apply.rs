@@ -248,6 +248,11 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
                 (SELECT r.plugin_version FROM run AS r WHERE r.run_key = :run_key),
                 last_full_plugin_version
             ),
+            last_full_contract = iif(
+                :is_full,
+                (SELECT r.contract FROM run AS r WHERE r.run_key = :run_key),
+                last_full_contract
+            ),
             full_mark_done = iif(:is_full, max(full_mark_done, :full_mark), full_mark_done)
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let after =

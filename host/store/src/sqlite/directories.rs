@@ -61,7 +61,7 @@ macro_rules! select_directories {
             SELECT
                 d.directory_key, d.id, d.provider, d.name, d.state, d.disabled_reason, d.settings,
                 d.verified_settings, d.verified_fingerprint, d.verified_plugin_version, d.verified_org, d.verified_at,
-                d.held_since, d.last_full_at, d.last_full_plugin_version,
+                d.held_since, d.last_full_at, d.last_full_plugin_version, d.last_full_contract,
                 d.full_mark > d.full_mark_done AS full_run_due, d.generation, d.users, d.groups, d.memberships,
                 d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing, d.limits,
                 d.created_at, d.settings_mark, d.verified_scope, d.verified_kid,
@@ -154,6 +154,7 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
         held_since: moment("held_since")?,
         last_full_at: moment("last_full_at")?,
         last_full_plugin_version: text("last_full_plugin_version")?,
+        last_full_contract: text("last_full_contract")?,
         full_run_due: row.get("full_run_due")?,
         generation: unsigned(row.get("generation")?),
         limits: schedules::limits(row)?,

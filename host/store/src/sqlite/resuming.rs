@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{DirectoryId, RunId, TenantName, UnixMillis};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, named_params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::connection::{open_reader, open_run_file_within};
 use super::files::{DataDir, make_private, move_database};
@@ -46,7 +46,7 @@ struct Left {
     checkpoint_at: UnixMillis,
 }
 
-/// An empty staging of a run. The transaction only keeps others from taking the lease meanwhile.
+/// An empty staging of a run.
 pub(super) fn create(
     store: &mut Connection,
     shared: &Shared,
@@ -56,6 +56,7 @@ pub(super) fn create(
 ) -> Result<Arc<StagingFile>, StoreError> {
     let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
+    note_contract(&transaction, &scope, &with.contract)?;
     drop_stagings(&transaction, shared, &scope.directory, None)?;
     let path = shared.files.staging(run);
     let head = Head {
@@ -67,7 +68,29 @@ pub(super) fn create(
     };
     make_private(&path)?;
     let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?)?;
+    transaction.commit()?;
     start(shared, writer, run)
+}
+
+/// Notes with the run by which contract it reads: what is applied of it is known by that.
+fn note_contract(
+    transaction: &Transaction<'_>,
+    scope: &scope::RunScope,
+    contract: &str,
+) -> Result<(), StoreError> {
+    const NOTE: &str = "
+        UPDATE run
+        SET contract = :contract
+        WHERE tenant_id = :tenant_id AND run_key = :run_key";
+    transaction.execute(
+        NOTE,
+        named_params! {
+            ":contract": contract,
+            ":tenant_id": scope.tenant_id,
+            ":run_key": scope.run_key,
+        },
+    )?;
+    Ok(())
 }
 
 /// The newest staging that a run of the directory left with a checkpoint.
@@ -141,6 +164,7 @@ pub(super) fn resume(
     let path = shared.files.staging(run);
     move_database(&shared.files.staging(from), &path)?;
     let writer = Writer::resume(&path, scope.fence, lease_check(shared, tenant, run)?)?;
+    note_contract(&transaction, &scope, &left.head.with.contract)?;
     transaction.execute(
         MARK,
         named_params! {

@@ -21,10 +21,11 @@ ALTER TABLE directory ADD COLUMN guard_from        INTEGER;
 ALTER TABLE directory ADD COLUMN holding_since     INTEGER;
 ALTER TABLE directory ADD COLUMN verified_kid      TEXT;
 ALTER TABLE directory ADD COLUMN verified_scope    TEXT    NOT NULL DEFAULT '[]';
+ALTER TABLE directory ADD COLUMN last_full_contract TEXT;
 
 -- `fence` is the number of the lease that the run began with, `read_began_at` when its oldest row was read,
 -- `resumed_from` the run whose staging it took over, `usage` what it cost. The stored_ columns are what readers saw
--- after its apply.
+-- after its apply. `contract` names the one that its plugin keeps.
 ALTER TABLE run ADD COLUMN fence              INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN read_began_at      INTEGER;
 ALTER TABLE run ADD COLUMN resumed_from       TEXT;
@@ -34,6 +35,7 @@ ALTER TABLE run ADD COLUMN usage              TEXT    NOT NULL DEFAULT '{}';
 ALTER TABLE run ADD COLUMN stored_users       INTEGER;
 ALTER TABLE run ADD COLUMN stored_groups      INTEGER;
 ALTER TABLE run ADD COLUMN stored_memberships INTEGER;
+ALTER TABLE run ADD COLUMN contract           TEXT    NOT NULL DEFAULT '';
 -- The run whose plan was applied when a person approved this one: itself, or a newer one that deletes no more.
 ALTER TABLE run ADD COLUMN approved_as        INTEGER;
 

@@ -19,6 +19,7 @@ mod reading;
 mod remove;
 pub mod resume;
 mod run;
+pub mod scheduler;
 mod spent;
 mod stages;
 pub mod staging;

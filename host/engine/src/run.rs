@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, ErrorKind, EventSink, Mode, Provider, RunEvent, RunId, RunReport, TenantName,
-    Trigger, UnixMillis,
+    Clock, DirectoryId, ErrorKind, EventSink, Failure, Mode, Provider, RunEvent, RunId, RunReport,
+    TenantName, Trigger, UnixMillis,
 };
 use idsync_store::{
     Directory, Lease, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, Store, StoreError, Verified,
@@ -90,9 +90,9 @@ pub type Random = Arc<dyn Fn() -> f64 + Send + std::marker::Sync>;
 /// Syncs directories, as one owner of leases.
 #[derive(Clone)]
 pub struct Sync {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    owner: Arc<Owner>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) owner: Arc<Owner>,
     random: Random,
     pulse: Pulse,
 }
@@ -127,6 +127,26 @@ impl Sync {
         provider: Arc<dyn Provider>,
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
+        self.attempt(order, Ok(provider), signals).await
+    }
+
+    /// A run whose provider could not be made ready. It counts as any run that failed so; what an earlier one staged
+    /// stays. Errs as [`Sync::run`] does.
+    pub async fn fail(
+        &self,
+        order: RunOrder,
+        failure: Failure,
+        signals: RunSignals,
+    ) -> Result<RunReport, EngineError> {
+        self.attempt(order, Err(failure), signals).await
+    }
+
+    async fn attempt(
+        &self,
+        order: RunOrder,
+        provider: Result<Arc<dyn Provider>, Failure>,
+        signals: RunSignals,
+    ) -> Result<RunReport, EngineError> {
         let begin = self.begin(&order).await?;
         tracing::info!(
             run = %order.run, directory = %order.directory, mode = ?begin.mode, order.dry_run, "the run begins"
@@ -156,6 +176,7 @@ impl Sync {
             pulse: self.pulse,
         };
         let way = async {
+            let provider = provider.map_err(Halt::early)?;
             if begin.is_outdated {
                 return Err(Halt::early(overtaken("begin")));
             }

@@ -18,5 +18,8 @@ mod properties;
 mod reads;
 mod records;
 mod resumed;
+mod schedule;
+mod scheduler;
+mod service;
 mod setup;
 mod world;

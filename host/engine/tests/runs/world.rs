@@ -136,6 +136,45 @@ impl World {
         next
     }
 
+    /// Another verified directory, of the same store.
+    pub async fn add_directory(
+        &self,
+        tenant: &TenantName,
+        name: &str,
+        org: Org,
+    ) -> (DirectoryId, Arc<OrgProvider>) {
+        let id = DirectoryId::generate();
+        let new = NewDirectory {
+            id: id.clone(),
+            provider: "test".to_owned(),
+            name: name.to_owned(),
+            settings: Settings::from_iter([("domain".to_owned(), name.to_owned())]),
+            secrets: Vec::new(),
+            key: None,
+            created_at: self.clock.time(),
+        };
+        self.store.add_directory(tenant, new).await.unwrap();
+        let provider = OrgProvider::new(org, self.clock.clone());
+        *provider.org_id.lock().unwrap() = Some(name.to_owned());
+        let added = Self {
+            provider: provider.clone(),
+            tenant: tenant.clone(),
+            directory: id.clone(),
+            ..self.beside()
+        };
+        assert!(added.verify(name, true).await.is_verified());
+        added.enable().await;
+        (id, provider)
+    }
+
+    /// The schedule runs from now on.
+    pub async fn enable(&self) {
+        self.store
+            .set_state(&self.tenant, &self.directory, DirectoryState::Active, None)
+            .await
+            .unwrap();
+    }
+
     pub fn order(&self) -> RunOrder {
         RunOrder {
             run: RunId::generate(),

@@ -63,8 +63,8 @@ macro_rules! select_directories {
                 d.verified_settings, d.verified_fingerprint, d.verified_plugin_version, d.verified_org, d.verified_at,
                 d.held_since, d.last_full_at, d.last_full_plugin_version, d.last_full_contract,
                 d.full_mark > d.full_mark_done AS full_run_due, d.generation, d.users, d.groups, d.memberships,
-                d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing, d.limits,
-                d.created_at, d.settings_mark, d.verified_scope, d.verified_kid,
+                d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing,
+                d.limits, d.created_at, d.settings_mark, d.verified_scope, d.verified_kid,
                 r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
             FROM directory AS d
             LEFT JOIN lease AS l ON l.directory_key = d.directory_key

@@ -1,5 +1,7 @@
 //! Leases: one run of a directory at a time, and what the loser of a lease can write, which is nothing.
 
+use std::sync::Arc;
+
 use idsync_model::{DirectoryState, DisabledReason, ErrorKind, Failure, Held, Mode, Outcome, RunId};
 
 use super::org::{House, Org, Seen, beside, house, read_with, user};
@@ -295,6 +297,37 @@ async fn runs_6_3_the_loser_of_a_lease_can_not_change_what_the_plugin_remembers(
     // A verification is no run, and remembers all the same.
     vault.remember("nonce", value(3), 4, 100).await.unwrap();
     assert_eq!(vault.recall("nonce").await.unwrap(), value(3));
+}
+
+#[tokio::test]
+async fn runs_6_3_an_older_number_writes_nothing_even_where_nobody_ended_its_run() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
+    staging.checkpoint(b"one".to_vec()).await.unwrap();
+    house
+        .raw()
+        .execute_batch("UPDATE directory SET fence = fence + 1")
+        .unwrap();
+
+    let refused = [
+        house.store.beat(&house.tenant, &run).await.err(),
+        house
+            .store
+            .make_plan(&house.tenant, Arc::clone(&staging), basis)
+            .await
+            .err(),
+        house
+            .store
+            .end_run(&house.tenant, &run, failed(), RunFacts::default())
+            .await
+            .err(),
+    ];
+
+    for error in refused {
+        assert!(matches!(error, Some(StoreError::LeaseLost { .. })), "{error:?}");
+    }
+    assert_eq!(house.store.run(&house.tenant, &run).await.unwrap().outcome, None);
 }
 
 #[tokio::test]

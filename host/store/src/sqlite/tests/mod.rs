@@ -5,6 +5,7 @@ mod answers;
 mod approvals;
 mod backup;
 mod directories;
+mod dropping;
 mod feed;
 mod feed_properties;
 mod feed_renewal;

@@ -226,8 +226,8 @@ async fn the_schedules_are_those_of_the_active_directories_of_every_tenant() {
                 fingerprint: "a".to_owned(),
                 plugin_version: "1.0.0".to_owned(),
                 org_id: None,
-                kid: None,
                 scope: Vec::new(),
+                kid: None,
                 at,
             };
             let (tenant, id) = (&directory.tenant, &directory.id);

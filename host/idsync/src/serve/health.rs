@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// The scheduler looks at the directories every 5 s at most. After this long without a look it is stuck.
-const TICK_IS_OLD: Duration = Duration::from_secs(60);
+const TICK_IS_OLD: Duration = Duration::from_mins(1);
 
 /// When the scheduler last looked at the directories, in the clock's monotonic time.
 #[derive(Debug)]

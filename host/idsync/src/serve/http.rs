@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use idsync_model::CancellationToken;
+use idsync_model::{CancellationToken, ErrorKind};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -160,7 +160,11 @@ fn not_bound(listen: &str, error: &std::io::Error) -> CommandError {
         Io::PermissionDenied => "Ports below 1024 need a privilege: give a higher one with --listen.",
         _ => "Give a host that resolves to an address of this machine, and a port, with --listen.",
     };
-    CommandError::usage(format!("listening at {listen} failed: {error}"), hint)
+    CommandError::new(
+        Kind::Run(ErrorKind::Host),
+        format!("listening at {listen} failed: {error}"),
+        hint,
+    )
 }
 
 #[cfg(test)]

@@ -222,13 +222,7 @@ impl Metrics {
     }
 
     /// Counts a run that has ended.
-    pub fn run_ended(
-        &self,
-        provider: &str,
-        report: &RunReport,
-        waited: std::time::Duration,
-        peak_memory_bytes: u64,
-    ) {
+    pub fn run_ended(&self, provider: &str, report: &RunReport) {
         let provider = provider.to_owned();
         let outcome = Word(report.outcome.as_str());
         let error = Word(report.error.as_ref().map_or("", |failure| failure.kind.as_str()));
@@ -238,12 +232,12 @@ impl Metrics {
         self.requests.get_or_create(&of_provider).inc_by(report.requests);
         self.waits
             .get_or_create(&of_provider)
-            .inc_by(waited.as_secs_f64());
+            .inc_by(report.waited_ms as f64 / 1000.0);
         // A run that never came to its plugin says nothing of its memory.
-        if peak_memory_bytes > 0 {
+        if report.peak_memory_bytes > 0 {
             self.memory
                 .get_or_create(&of_provider)
-                .observe(peak_memory_bytes as f64);
+                .observe(report.peak_memory_bytes as f64);
         }
         self.duration
             .get_or_create(&RunLabels {
@@ -404,8 +398,6 @@ fn number(count: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use idsync_model::{ErrorKind, Failure, Mode, RunId};
 
     use super::*;
@@ -427,6 +419,10 @@ mod tests {
             memberships: EntityCounts::default(),
             requests: 7,
             duration_ms: 1500,
+            waited_ms: 250,
+            peak_memory_bytes: if error.is_some() { 0 } else { 5_000_000 },
+            resumed_from: None,
+            oldest_read_at: None,
             held: None,
             error: error.map(|kind| Failure::new(kind, "token", "refused", "")),
             notes: Vec::new(),
@@ -453,11 +449,10 @@ mod tests {
     #[test]
     fn runs_are_counted_by_outcome_and_kind_of_failure() {
         let metrics = Metrics::new("9.8.7");
-        let waited = Duration::from_millis(250);
-        metrics.run_ended("okta", &report(Outcome::Succeeded, None), waited, 5_000_000);
-        metrics.run_ended("okta", &report(Outcome::Succeeded, None), waited, 5_000_000);
+        metrics.run_ended("okta", &report(Outcome::Succeeded, None));
+        metrics.run_ended("okta", &report(Outcome::Succeeded, None));
         let failed = report(Outcome::Failed, Some(ErrorKind::Unauthorized));
-        metrics.run_ended("okta", &failed, Duration::ZERO, 0);
+        metrics.run_ended("okta", &failed);
         let text = metrics.text(&[], Form::OpenMetrics);
         has(&text, r#"idsync_build_info{version="9.8.7"} 1"#);
         has(
@@ -469,7 +464,7 @@ mod tests {
             r#"idsync_runs_total{provider="okta",outcome="failed",error="unauthorized"} 1"#,
         );
         has(&text, r#"idsync_requests_total{provider="okta"} 21"#);
-        has(&text, r#"idsync_limit_wait_seconds_total{provider="okta"} 0.5"#);
+        has(&text, r#"idsync_limit_wait_seconds_total{provider="okta"} 0.75"#);
         // The failed run changed nothing.
         has(
             &text,

@@ -202,7 +202,7 @@ impl Metrics {
         registry.register("requests", "Requests sent to providers", requests.clone());
         registry.register_with_unit(
             "limit_wait",
-            "Time that plugins waited, for the limits of providers above all",
+            "Time for which the limits of providers held requests back",
             Unit::Seconds,
             waits.clone(),
         );

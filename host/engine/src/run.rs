@@ -11,6 +11,7 @@ use idsync_store::{
     Directory, Lease, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, Store, StoreError, Verified,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::again::Jitter;
 use crate::error::EngineError;
@@ -127,7 +128,8 @@ impl Sync {
         provider: Arc<dyn Provider>,
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
-        self.attempt(order, Ok(provider), signals).await
+        let span = span(&order);
+        self.attempt(order, Ok(provider), signals).instrument(span).await
     }
 
     /// A run whose provider could not be made ready. It counts as any run that failed so; what an earlier one staged
@@ -138,7 +140,8 @@ impl Sync {
         failure: Failure,
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
-        self.attempt(order, Err(failure), signals).await
+        let span = span(&order);
+        self.attempt(order, Err(failure), signals).instrument(span).await
     }
 
     async fn attempt(
@@ -148,9 +151,7 @@ impl Sync {
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
         let taken = self.begin(&order).await?;
-        tracing::info!(
-            run = %order.run, directory = %order.directory, mode = ?taken.mode, order.dry_run, "the run begins"
-        );
+        tracing::info!(mode = ?taken.mode, order.dry_run, "the run begins");
         signals.events.emit(RunEvent::Started {
             run: order.run.clone(),
             mode: taken.mode,
@@ -191,7 +192,11 @@ impl Sync {
             Ok(record) => report(&record)?,
             Err(halt) => self.end_as_failed(&begun, halt).await?,
         };
-        tracing::info!(run = %order.run, outcome = report.outcome.as_str(), report.duration_ms, "the run has ended");
+        tracing::info!(
+            outcome = report.outcome.as_str(),
+            report.duration_ms,
+            "the run has ended"
+        );
         signals.events.emit(RunEvent::Ended {
             run: order.run.clone(),
             outcome: report.outcome,
@@ -308,10 +313,23 @@ impl Sync {
             report.error = Some(taken_over("lease"));
         }
         if let Some(told) = &report.error {
-            tracing::warn!(run = %order.run, kind = %told.kind, stage = told.stage, "{}", told.summary);
+            // Whoever asked for the run is told by its report; nobody else tells of one that the schedule began.
+            match order.trigger {
+                Trigger::Schedule => {
+                    tracing::warn!(kind = %told.kind, stage = told.stage, "{}", told.summary);
+                }
+                Trigger::Manual | Trigger::Removal => {
+                    tracing::info!(kind = %told.kind, stage = told.stage, "{}", told.summary);
+                }
+            }
         }
         Ok(report)
     }
+}
+
+/// What every line of a run's log carries, whatever level is logged.
+fn span(order: &RunOrder) -> Span {
+    tracing::error_span!("run", run = %order.run, directory = %order.directory)
 }
 
 /// A lease that was taken, and the directory that it is for.

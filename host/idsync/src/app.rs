@@ -1,25 +1,24 @@
 //! What every operation is lent: the store, the keys, the way out to providers, and the plugins, put together from the
 //! options of the command line.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use idsync_capability::egress::{Egress, HostPort, PrivateEgress};
-use idsync_capability::keys::{KeyPair, MasterKey, MasterKeyError};
+use idsync_capability::keys::{MasterKey, MasterKeyError};
+use idsync_engine::Random;
+use idsync_engine::lease::{Owner, OwnerError};
 use idsync_model::{
     Clock, ErrorKind, Normalized, Provider, SettingProblem, Settings, SystemClock, TenantName, with_causes,
 };
-use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
-use idsync_store::{Directory, DirectoryVault, SecretOf, SqliteStore, Store};
-use sha2::{Digest as _, Sha256};
+use idsync_sandbox::{Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
+use idsync_store::{SqliteStore, Store};
 use tokio::sync::OnceCell;
 
 use crate::error::{CommandError, Kind};
-use crate::vault::StoredValues;
 
-/// Plugins that run at once in one command: each command makes one call after the other.
-const INSTANCES: u32 = 4;
+/// Instances beside those of runs: what is loaded, described and verified meanwhile.
+const OTHER_INSTANCES: u32 = 3;
 
 /// Where things are, and what is allowed.
 #[derive(Debug, Clone)]
@@ -36,6 +35,8 @@ pub struct AppOptions {
     pub allow_private_egress: Vec<String>,
     /// The master key of the environment. It never stands on a command line.
     pub master_key: Option<SecretText>,
+    /// How many runs there may be at once in this process.
+    pub runs_at_once: u32,
 }
 
 /// Text that must not be shown.
@@ -83,12 +84,16 @@ pub struct App {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     master_key: Arc<MasterKey>,
+    egress: Egress,
+    owner: OnceCell<Arc<Owner>>,
     plugins: OnceCell<Plugins>,
 }
 
 impl App {
     /// Opens the data directory, and makes it where there is none.
     pub fn open(options: AppOptions) -> Result<Self, CommandError> {
+        // First, so that a wrong option is told before a data directory is made.
+        let egress = options.egress()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = SqliteStore::open(&options.data_dir, Arc::clone(&clock))?;
         let master_key = open_master_key(&options)?;
@@ -97,8 +102,15 @@ impl App {
             store,
             clock,
             master_key,
+            egress,
+            owner: OnceCell::new(),
             plugins: OnceCell::new(),
         })
+    }
+
+    /// The data directory, and what is allowed.
+    pub fn options(&self) -> &AppOptions {
+        &self.options
     }
 
     /// The identity store.
@@ -121,52 +133,37 @@ impl App {
         &self.master_key
     }
 
-    /// The folder of the directories' locks.
+    /// This process as an owner of leases, from its first run on.
+    pub async fn owner(&self) -> Result<Arc<Owner>, CommandError> {
+        let owner = self
+            .owner
+            .get_or_try_init(|| async { Owner::take(&self.locks_dir()).map(Arc::new) })
+            .await?;
+        Ok(Arc::clone(owner))
+    }
+
+    /// The folder of the owners' lock files.
     pub fn locks_dir(&self) -> PathBuf {
         self.options.data_dir.join("locks")
+    }
+
+    /// What spreads over time what is tried again.
+    pub fn random(&self) -> Random {
+        Arc::new(|| {
+            // Without random numbers everything is tried again in the middle of its span.
+            getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
+        })
     }
 
     /// The plugin of a provider.
     pub async fn plugin(&self, provider: &str) -> Result<Arc<Plugin>, CommandError> {
         let plugins = self
             .plugins
-            .get_or_try_init(|| async { Plugins::new(&self.options, &self.master_key, &self.clock) })
+            .get_or_try_init(|| async {
+                Plugins::new(&self.options, &self.master_key, &self.clock, self.egress.clone())
+            })
             .await?;
-        plugins.of_provider(provider).await
-    }
-
-    /// The plugin of a directory's provider, with what the directory grants it.
-    pub async fn bind(
-        &self,
-        plugin: &Arc<Plugin>,
-        directory: &Directory,
-    ) -> Result<BoundPlugin, CommandError> {
-        let sealer = self.master_key.directory_sealer(directory.id.clone());
-        let key = match self.store.signing_key(self.tenant(), &directory.id).await? {
-            None => None,
-            Some(key) => {
-                let pair = KeyPair::unseal(key.algorithm, &key.kid, &key.sealed_private.0, &sealer).map_err(
-                    |error| {
-                        CommandError::host(
-                            &error,
-                            "Restore the data directory, its master key too, from one backup.",
-                        )
-                    },
-                )?;
-                Some(Arc::new(pair))
-            }
-        };
-        let vault = DirectoryVault::new(
-            Arc::clone(&self.store),
-            self.tenant().clone(),
-            directory.id.clone(),
-        );
-        Ok(plugin.bind(Grants {
-            directory: Some(directory.id.clone()),
-            key,
-            vault: Some((Arc::new(StoredValues(vault)), sealer)),
-            limits: None,
-        }))
+        Box::pin(plugins.of_provider(provider)).await
     }
 
     /// Settings in the canonical form of a provider, or what is wrong with each.
@@ -183,35 +180,6 @@ impl App {
         });
         Ok(bound.normalize(settings).await?)
     }
-
-    /// A digest of all that a verification stands for: settings, secrets, key, and the plugin's major version.
-    pub async fn fingerprint(
-        &self,
-        directory: &Directory,
-        plugin_version: &str,
-    ) -> Result<String, CommandError> {
-        let mut digest = Sha256::new();
-        let mut add = |part: &[u8]| {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        };
-        for (name, value) in &directory.settings.0 {
-            add(name.as_bytes());
-            add(value.as_bytes());
-        }
-        for name in &directory.secret_names {
-            let sealed = self
-                .store
-                .secret(self.tenant(), &directory.id, name, SecretOf::Next)
-                .await?;
-            add(name.as_bytes());
-            add(sealed.as_ref().map_or(&[], |sealed| &sealed.0));
-        }
-        let key = self.store.signing_key(self.tenant(), &directory.id).await?;
-        add(key.map_or_else(String::new, |key| key.kid).as_bytes());
-        add(plugin_version.split('.').next().unwrap_or_default().as_bytes());
-        Ok(hex(&digest.finalize()))
-    }
 }
 
 /// The folder of the plugins, and the sandbox that they run in.
@@ -223,27 +191,29 @@ pub struct Plugins {
 impl Plugins {
     /// The plugins of these options. Compiled ones are kept in the data directory, which is made where there is none.
     pub fn open(options: &AppOptions) -> Result<Self, CommandError> {
+        let egress = options.egress()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         SqliteStore::open(&options.data_dir, Arc::clone(&clock))?;
-        Self::new(options, open_master_key(options)?.as_ref(), &clock)
+        Self::new(options, open_master_key(options)?.as_ref(), &clock, egress)
     }
 
     fn new(
         options: &AppOptions,
         master_key: &MasterKey,
         clock: &Arc<dyn Clock>,
+        egress: Egress,
     ) -> Result<Self, CommandError> {
         let program = std::env::current_exe().map_err(|error| {
             CommandError::host(&error, "The path of the idsync binary could not be found out.")
         })?;
         let limits = Limits::default();
         let sandbox = Sandbox::new(Setup {
-            pool: Pool::new(INSTANCES, &limits),
+            pool: Pool::new(options.runs_at_once.saturating_add(OTHER_INSTANCES), &limits),
             limits,
             compiling: Compiling::by(program),
             cache_folder: options.data_dir.join("cache"),
             cache_key: master_key.component_cache_key(),
-            egress: options.egress()?,
+            egress,
             clock: Arc::clone(clock),
         })?;
         Ok(Self {
@@ -287,7 +257,7 @@ impl Plugins {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let file = self.dir.join(format!("{provider}.wasm"));
         if !is_word || !file.is_file() {
-            return Err(self.unknown(provider)?);
+            return Err(self.unknown(provider).await?);
         }
         let plugin = self.load(&file).await?;
         let id = &plugin.description().id;
@@ -304,12 +274,14 @@ impl Plugins {
         ))
     }
 
-    fn unknown(&self, provider: &str) -> Result<CommandError, CommandError> {
-        let known: Vec<String> = self
-            .files()?
-            .iter()
-            .filter_map(|file| file.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
-            .collect();
+    async fn unknown(&self, provider: &str) -> Result<CommandError, CommandError> {
+        let mut known = Vec::new();
+        for file in self.files()? {
+            // One that can't be used is no provider; `plugin list` says what is wrong with it.
+            if let Ok(plugin) = self.load(&file).await {
+                known.push(plugin.description().id.clone());
+            }
+        }
         let hint = if known.is_empty() {
             format!(
                 "There are no plugins in {}: point --plugins at the folder that has them.",
@@ -329,15 +301,6 @@ impl Plugins {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
 fn open_master_key(options: &AppOptions) -> Result<Arc<MasterKey>, CommandError> {
     let text = options.master_key.as_ref().map(|text| text.0.as_str());
     Ok(Arc::new(MasterKey::open(&options.data_dir, text)?))
@@ -355,6 +318,12 @@ pub async fn spawn_blocking<T: Send + 'static>(
 impl From<MasterKeyError> for CommandError {
     fn from(error: MasterKeyError) -> Self {
         Self::new(Kind::Run(ErrorKind::Host), with_causes(&error), error.hint())
+    }
+}
+
+impl From<OwnerError> for CommandError {
+    fn from(error: OwnerError) -> Self {
+        Self::in_two_parts(Kind::Run(ErrorKind::Host), &error)
     }
 }
 

@@ -6,13 +6,17 @@ use std::fmt::Write as _;
 use idsync_model::{ErrorKind, Failure, InvalidId, with_causes};
 use serde::Serialize;
 
-/// The kind of a command's failure: those of runs, and three of commands.
+/// The kind of a command's failure: those of runs, and five of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// No such tenant, directory or run in this tenant.
     UnknownId,
     /// Something else is at work: the directory is being synced, or was changed meanwhile.
     Busy,
+    /// It can't be done as things stand: the plan is no longer held, the key waits already.
+    Conflict,
+    /// Changes can't be read on from that position.
+    FeedPosition,
     /// The command can't be meant like that.
     Usage,
     /// One of the kinds of runs.
@@ -25,6 +29,8 @@ impl Kind {
         match self {
             Self::UnknownId => "unknown-id",
             Self::Busy => "busy",
+            Self::Conflict => "conflict",
+            Self::FeedPosition => "feed-position",
             Self::Usage => "usage",
             Self::Run(kind) => kind.as_str(),
         }
@@ -124,7 +130,16 @@ impl From<idsync_store::StoreError> for CommandError {
                 Kind::UnknownId
             }
             Store::NameTaken { .. } | Store::TenantNotEmpty { .. } => Kind::Usage,
-            Store::Locked(_) | Store::SettingsChanged => Kind::Busy,
+            Store::Locked(_) | Store::SettingsChanged | Store::Leased { .. } => Kind::Busy,
+            Store::NotHeld { .. }
+            | Store::StalePlan { .. }
+            | Store::Stale { .. }
+            | Store::SupersededBy { .. }
+            | Store::NextKeyWaits { .. }
+            | Store::NoNextKey
+            | Store::BackupExists { .. } => Kind::Conflict,
+            Store::SameScope { .. } => Kind::Run(ErrorKind::InvalidSettings),
+            Store::FeedPosition { .. } => Kind::FeedPosition,
             _ => Kind::Run(ErrorKind::Host),
         };
         Self::in_two_parts(kind, &error)
@@ -137,16 +152,15 @@ impl From<idsync_engine::EngineError> for CommandError {
         match error {
             Engine::Store(error) => error.into(),
             Engine::Plugin(failure) => (*failure).into(),
+            Engine::Owner(error) => error.into(),
             Engine::NotVerified { name } => Self::usage(
                 format!("directory `{name}` can't be synced: it was never verified"),
                 format!("Run `idsync directory verify {name}` and mend what it finds."),
             ),
-            Engine::Busy { name, run, since } => Self::new(
-                Kind::Busy,
-                format!("directory `{name}` is being synced already, by {run} since {since}"),
-                "Wait until that run has ended; `idsync run list` shows it.",
-            ),
-            other => Self::new(Kind::Run(ErrorKind::Host), with_causes(&other), ""),
+            Engine::Busy { .. } => Self::in_two_parts(Kind::Busy, &error),
+            Engine::Unrecorded { .. } | Engine::Unended { .. } => {
+                Self::in_two_parts(Kind::Run(ErrorKind::Host), &error)
+            }
         }
     }
 }

@@ -4,9 +4,12 @@
 //! that can be done; [`cli`] reads arguments, calls an operation and prints its answer.
 
 pub mod app;
+mod binding;
 pub mod cli;
+mod duration;
 pub mod error;
 pub mod operation;
+pub mod serve;
 mod vault;
 
 pub use idsync_sandbox::{COMPILE_ARG, compile_child_main};

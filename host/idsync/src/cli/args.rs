@@ -1,9 +1,12 @@
 //! The command line: every option and command with its help text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use idsync_model::TenantName;
+use idsync_model::{DeleteLimit, Entity, FeedCursor, TenantName};
+
+use crate::duration::{self, DAY};
 
 /// Keeps an identity store in step with the directories of identity providers.
 #[derive(Debug, Parser)]
@@ -72,15 +75,10 @@ pub struct Global {
     /// Prints one JSON document on standard output instead of text for people
     #[arg(long, env = "IDSYNC_JSON", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, global = true)]
     pub json: bool,
-    /// What is logged to standard error: a level, or levels by module such as `warn,idsync_engine=debug`
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "IDSYNC_LOG",
-        default_value = "warn",
-        global = true
-    )]
-    pub log: String,
+    /// What is logged to standard error: a level, or levels by module such as `warn,idsync_engine=debug` [default:
+    /// `warn`, of `serve` `info`]
+    #[arg(long, value_name = "FILTER", env = "IDSYNC_LOG", global = true)]
+    pub log: Option<String>,
     /// How log lines are written
     #[arg(long, value_enum, value_name = "FORMAT", env = "IDSYNC_LOG_FORMAT", default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
@@ -109,15 +107,30 @@ pub enum Command {
     Directory(DirectoryCommand),
     /// Reads a directory and applies what changed
     Sync(SyncArguments),
-    /// What runs did
+    /// What runs did, and what becomes of those that are held or in progress
     #[command(subcommand)]
     Run(RunCommand),
-    /// Prints the users, groups and memberships of a directory as stored, one JSON object a line
+    /// Prints the users, groups and memberships of a directory as stored, one JSON object a line; the last line's
+    /// `cursor` is where `changes` goes on
     Export {
         /// The directory's id or name
         #[arg(value_name = "ID")]
         directory: String,
     },
+    /// Prints what was applied since a position, one JSON object a line
+    Changes(ChangesArguments),
+    /// Copies the store, and the master key where it is a file, into a new folder; works beside a running service
+    Backup {
+        /// The folder to make
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Syncs all enabled directories by their schedules, and answers /healthz, /readyz and /metrics
+    #[command(
+        after_help = "SIGTERM and SIGINT end it in order: requests in flight get 5 s, and the next start goes on where \
+                      each run was. A second signal ends it at once; nothing is lost either way."
+    )]
+    Serve(ServeArguments),
     /// Prints the completion script of a shell
     Completions {
         /// The shell
@@ -172,21 +185,46 @@ pub enum DirectoryCommand {
         /// KEY=@FILE
         #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
         set: Vec<(String, String)>,
+        /// What its plans may delete without being held, as in `directory set`
+        #[arg(long, value_name = "KIND=LIMIT", value_parser = max_delete)]
+        max_delete: Vec<(Entity, DeleteLimit)>,
     },
     /// Lists the directories
     List,
     /// Shows a directory
     Show(DirectoryId),
-    /// Changes settings; an empty value takes a setting away, and KEY=@FILE reads a secret one
+    /// Changes settings and limits; an empty value takes a setting away, and KEY=@FILE reads a secret one
     Set {
         /// The directory's id or name
         #[arg(value_name = "ID")]
         directory: String,
         /// The settings
-        #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
+        #[arg(required_unless_present = "max_delete", value_name = "KEY=VALUE", value_parser = key_value)]
         settings: Vec<(String, String)>,
+        /// What its plans may delete of `users`, `groups` or `memberships` without being held: `5%` (and at least 10 of
+        /// them), a number, `off` or `default` (20%); may be given for each kind
+        #[arg(long, value_name = "KIND=LIMIT", value_parser = max_delete)]
+        max_delete: Vec<(Entity, DeleteLimit)>,
     },
-    /// Prints the public key, to be registered at the provider
+    /// Sets how often an enabled directory is synced
+    Schedule {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// The time from one run to the next, from 10s to 30d, such as 2h or 1h30m
+        #[arg(long, value_name = "DURATION", value_parser = schedule)]
+        every: Duration,
+    },
+    /// Makes a second key that takes over once `directory verify` has passed with it
+    RotateKey {
+        /// The directory's id or name
+        #[arg(value_name = "ID")]
+        directory: String,
+        /// Drops the second key
+        #[arg(long)]
+        abort: bool,
+    },
+    /// Prints the public key, to be registered at the provider; while it is rotated, the one that waits beside it
     Key {
         /// The directory's id or name
         #[arg(value_name = "ID")]
@@ -268,6 +306,77 @@ pub enum RunCommand {
         /// The run's id
         run: String,
     },
+    /// Applies the plan of a held run: exactly what `run show` lists
+    Approve {
+        /// The run's id
+        run: String,
+    },
+    /// Says no to the plan of a held run; the next run makes its own
+    Discard {
+        /// The run's id
+        run: String,
+    },
+    /// Ends a run in progress, and waits until it has ended
+    Cancel {
+        /// The run's id
+        run: String,
+    },
+}
+
+/// `idsync changes`
+#[derive(Debug, Args)]
+pub struct ChangesArguments {
+    /// The position after which to begin: the `cursor` of the last line that was dealt with, or a number alone
+    #[arg(long, value_name = "SEQ[@FEED]", default_value = "0")]
+    pub since: FeedCursor,
+    /// Goes on, and prints each change as it is applied
+    #[arg(long)]
+    pub follow: bool,
+    /// Only the changes of this directory
+    #[arg(long, value_name = "ID")]
+    pub directory: Option<String>,
+}
+
+/// `idsync serve`
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where to listen; port 0 is any free one
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "IDSYNC_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: String,
+    /// How many runs there may be at once
+    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_runs: u32,
+    /// How many of them may be of one tenant
+    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS_PER_TENANT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_runs_per_tenant: u32,
+    /// How long changes are kept for `changes`, from 1d to 10 years (3650d)
+    #[arg(long, value_name = "DURATION", env = "IDSYNC_KEEP_CHANGES", default_value = "30d", value_parser = keep_changes)]
+    pub keep_changes: Duration,
+}
+
+fn max_delete(text: &str) -> Result<(Entity, DeleteLimit), String> {
+    let expected = "expected KIND=LIMIT, such as users=5%, groups=50, memberships=off or users=default";
+    let (kind, limit) = text.split_once('=').ok_or(expected)?;
+    let kind = [Entity::User, Entity::Group, Entity::Membership]
+        .into_iter()
+        .find(|known| known.plural() == kind)
+        .ok_or_else(|| format!("`{kind}` is none of users, groups, memberships; {expected}"))?;
+    let limit = limit.parse::<DeleteLimit>().map_err(|error| error.to_string())?;
+    Ok((kind, limit))
+}
+
+/// Shorter would leave an org no rest, longer would forget it.
+fn schedule(text: &str) -> Result<Duration, String> {
+    duration::within(text, Duration::from_secs(10), 30 * DAY)
+}
+
+fn keep_changes(text: &str) -> Result<Duration, String> {
+    duration::within(text, DAY, 3650 * DAY)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -304,11 +413,45 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_absent_from_the_help() {
-        let mut command = Arguments::command();
-        let help = command.render_long_help().to_string();
-        for word in ["serve", "changes", "approve", "schedule ", "rotate"] {
-            assert!(!help.contains(&format!("  {word}")), "{word}");
+    fn a_schedule_outside_its_bounds_is_refused_with_them() {
+        for every in ["1ms", "9s", "31d"] {
+            let error =
+                Arguments::try_parse_from(["idsync", "directory", "schedule", "acme", "--every", every])
+                    .unwrap_err()
+                    .to_string();
+            assert!(error.contains("from 10s to 30d"), "{every}: {error}");
         }
+        assert_eq!(schedule("2h"), Ok(Duration::from_hours(2)));
+    }
+
+    #[test]
+    fn changes_are_kept_for_a_day_at_least_and_ten_years_at_most() {
+        assert_eq!(keep_changes("1d"), Ok(DAY));
+        assert_eq!(keep_changes("3650d"), Ok(3650 * DAY));
+        assert!(keep_changes("23h").is_err());
+        assert!(keep_changes("3651d").is_err());
+    }
+
+    #[test]
+    fn a_limit_names_its_kind() {
+        assert!(matches!(
+            max_delete("users=5%"),
+            Ok((Entity::User, DeleteLimit::Share { .. }))
+        ));
+        assert!(matches!(
+            max_delete("groups=off"),
+            Ok((Entity::Group, DeleteLimit::Off))
+        ));
+        for text in ["users", "people=5%", "users=", "users=-1", "users=101%"] {
+            assert!(max_delete(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_alone_can_be_set() {
+        let parsed =
+            Arguments::try_parse_from(["idsync", "directory", "set", "acme", "--max-delete", "users=50"]);
+        assert!(parsed.is_ok(), "{parsed:?}");
+        assert!(Arguments::try_parse_from(["idsync", "directory", "set", "acme"]).is_err());
     }
 }

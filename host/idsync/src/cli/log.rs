@@ -7,6 +7,11 @@ use tracing_subscriber::EnvFilter;
 use super::args::LogFormat;
 use crate::error::CommandError;
 
+/// What commands log where nothing else is asked for: they tell what became of them themselves.
+pub const OF_COMMANDS: &str = "warn";
+/// What the service does: its log is all that it tells.
+pub const OF_THE_SERVICE: &str = "info";
+
 /// Starts logging what `filter` lets through.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), CommandError> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {

@@ -1,6 +1,8 @@
 //! The command line: reads the arguments, calls one operation, prints its answer. Nothing is decided here.
 
 pub mod args;
+mod backup;
+mod changes;
 mod directory;
 mod log;
 mod output;
@@ -8,6 +10,7 @@ pub use self::output::note;
 mod plugin;
 mod progress;
 mod run;
+mod serve;
 mod signal;
 mod sync;
 mod tenant;
@@ -63,7 +66,11 @@ fn not_understood(error: &clap::Error, json_wanted: bool) -> u8 {
 
 async fn carry_out(arguments: Arguments, output: Output) -> Result<u8, CommandError> {
     let global = arguments.global;
-    log::start(&global.log, global.log_format)?;
+    let (default_log, runs_at_once) = match &arguments.command {
+        Command::Serve(serve) => (log::OF_THE_SERVICE, serve.max_runs),
+        _ => (log::OF_COMMANDS, 1),
+    };
+    log::start(global.log.as_deref().unwrap_or(default_log), global.log_format)?;
     let options = AppOptions {
         data_dir: global.data_dir,
         plugins_dir: global.plugins,
@@ -71,6 +78,7 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<u8, CommandEr
         ca_certs: global.ca_cert,
         allow_private_egress: global.allow_private_egress,
         master_key: args::master_key_of_environment().map(SecretText),
+        runs_at_once,
     };
     match arguments.command {
         Command::Completions { shell } => {
@@ -85,6 +93,9 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<u8, CommandEr
         Command::Sync(arguments) => sync::run(&App::open(options)?, arguments, output).await,
         Command::Run(command) => run::run(&App::open(options)?, command, output).await,
         Command::Export { directory } => run::export(&App::open(options)?, &directory).await,
+        Command::Changes(arguments) => changes::run(&App::open(options)?, arguments).await,
+        Command::Backup { to } => backup::run(&App::open(options)?, &to, output).await,
+        Command::Serve(arguments) => serve::run(App::open(options)?, arguments, output).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use idsync_capability::is_harmless;
 use serde::Serialize;
 
@@ -75,6 +75,9 @@ pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Columns of ids: one that is broken over lines can't be copied.
+const UNBROKEN: [&str; 3] = ["run", "id", "kid"];
+
 /// A table with these headings, as wide as the terminal.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
@@ -84,6 +87,11 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
         .set_header(headings);
     for row in rows {
         table.add_row(row.map(|cell| printable(&cell.replace('\n', " "))));
+    }
+    for (column, heading) in table.column_iter_mut().zip(headings) {
+        if UNBROKEN.contains(&heading) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table.to_string()
 }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _, stdout};
 
-use idsync_model::Entity;
+use idsync_model::{Entity, Outcome};
 
 use super::args::RunCommand;
 use super::output::{Output, printable, table};
 use super::sync::{counts_table, outcome_lines};
 use crate::app::App;
 use crate::error::CommandError;
+use crate::operation::held::{self, ApprovedView, CancelView};
 use crate::operation::run::{self, Deletion, RunLine, RunView};
 
 pub async fn run(app: &App, command: RunCommand, output: Output) -> Result<u8, CommandError> {
@@ -18,7 +19,7 @@ pub async fn run(app: &App, command: RunCommand, output: Output) -> Result<u8, C
             let runs = run::list(app, directory.as_deref(), limit).await?;
             output.answer(&runs, || {
                 if runs.is_empty() {
-                    "No runs yet.".to_owned()
+                    format!("No runs yet in {}.", app.options().data_dir.display())
                 } else {
                     list_text(&runs)
                 }
@@ -28,8 +29,65 @@ pub async fn run(app: &App, command: RunCommand, output: Output) -> Result<u8, C
             let view = run::show(app, &run).await?;
             output.answer(&view, || show_text(&view))?;
         }
+        RunCommand::Approve { run } => {
+            let approved = held::approve(app, &run).await?;
+            output.answer(&approved, || approved_text(&approved))?;
+        }
+        RunCommand::Discard { run } => {
+            let report = held::discard(app, &run).await?;
+            output.answer(&report, || {
+                format!(
+                    "Discarded. Nothing of the plan of {} was applied; the next run makes its own, and is held again \
+                     while it deletes as much.",
+                    report.run
+                )
+            })?;
+        }
+        RunCommand::Cancel { run } => {
+            let cancelled = held::cancel(app, &run).await?;
+            output.answer(&cancelled, || cancelled_text(&cancelled))?;
+            return Ok(u8::from(matches!(cancelled, CancelView::NotYet { .. })));
+        }
     }
     Ok(0)
+}
+
+fn approved_text(approved: &ApprovedView) -> String {
+    let report = &approved.report;
+    let mut text = match (&approved.instead_of, approved.was_already) {
+        (_, true) => format!(
+            "The plan of {} had been applied already; nothing was done now.\n",
+            report.run
+        ),
+        (Some(shown), false) => format!(
+            "Applied the plan of {}, which took the place of {shown} and deletes nothing that the older one did not.\n",
+            report.run
+        ),
+        (None, false) => format!("Applied the plan of {}.\n", report.run),
+    };
+    text.push_str(&counts_table(report));
+    text
+}
+
+fn cancelled_text(cancelled: &CancelView) -> String {
+    match cancelled {
+        CancelView::Ended(report) if report.outcome == Outcome::Cancelled => {
+            format!("{} was cancelled. Nothing was changed.", report.run)
+        }
+        CancelView::Ended(report) => format!(
+            "{} ended by itself before it could be cancelled: {}.",
+            report.run,
+            report.outcome.as_str()
+        ),
+        CancelView::NotYet {
+            run, is_orphan: true, ..
+        } => format!(
+            "{run} has not ended, because the process that ran it is gone. The directory's next run records its end."
+        ),
+        CancelView::NotYet { run, .. } => {
+            format!("{run} was asked to end and has not ended yet. Look again: idsync run show {run}")
+        }
+    }
 }
 
 /// Writes a directory's rows to standard output, one JSON object a line.
@@ -112,6 +170,15 @@ fn show_text(view: &RunView) -> String {
                 rows.iter().map(|row| deletion(row)),
             ));
         }
+    }
+    if line.outcome == Some(Outcome::Held) {
+        let _ = write!(
+            text,
+            "\n\nApply exactly this:  idsync run approve {0}\nDrop it:             idsync run discard {0}\n\
+             If it is a mistake at the provider, mend it there: the next run makes a new plan, which takes the place \
+             of this one.\n",
+            line.run
+        );
     }
     if !view.skipped.is_empty() {
         text.push_str("\nSkipped or mended:\n");

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM: the first asks the work to end in order, the second ends it at once.
 
 use idsync_model::CancellationToken;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output;
 
@@ -10,10 +10,22 @@ pub const INTERRUPTED: u8 = 130;
 
 /// Runs `work`; the first signal triggers `cancel`, on the second this returns `None` while `work` is dropped.
 pub async fn until_interrupted<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    until_told_twice(cancel, work, || {
+        output::note(
+            "Ending: requests in flight get 5 s. Interrupt again to end at once; nothing is lost either way.",
+        );
+    })
+    .await
+}
+
+/// The same, with what is said at the first signal.
+pub async fn until_told_twice<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = T>,
+    say: impl Fn(),
+) -> Option<T> {
     tokio::pin!(work);
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let Some(mut signals) = Signals::listen() else {
         // Without handlers the signals end the process, which loses nothing.
         return Some(work.await);
     };
@@ -21,16 +33,45 @@ pub async fn until_interrupted<T>(cancel: &CancellationToken, work: impl Future<
     loop {
         tokio::select! {
             result = &mut work => return Some(result),
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = signals.next() => {}
         }
         if asked {
             return None;
         }
         asked = true;
-        output::note(
-            "Ending: requests in flight get 5 s. Interrupt again to end at once; nothing is lost either way.",
-        );
+        say();
         cancel.cancel();
+    }
+}
+
+/// Runs `work`, which has nothing to end in order; the first signal drops it.
+pub async fn until_signal<T>(work: impl Future<Output = T>) -> Option<T> {
+    let Some(mut signals) = Signals::listen() else {
+        return Some(work.await);
+    };
+    tokio::select! {
+        result = work => Some(result),
+        () = signals.next() => None,
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Option<Self> {
+        Some(Self {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use idsync_model::{CancellationToken, ErrorKind, Failure, Outcome, RunReport};
+use idsync_model::{CancellationToken, ErrorKind, Failure, HeldReason, HoldRule, Outcome, RunReport};
 
 use super::args::SyncArguments;
 use super::output::{Output, printable, table};
@@ -110,19 +110,13 @@ pub fn outcome_lines(report: &RunReport) -> String {
             "Held: the plan deletes more than the guard lets through. Nothing was changed.\n"
         });
         for reason in &held.reasons {
-            let _ = writeln!(
-                text,
-                "  {}: {} of {} would go (limit: {})",
-                reason.kind.plural(),
-                reason.count,
-                reason.of,
-                reason.limit
-            );
+            let _ = writeln!(text, "  {}", reason_text(reason));
         }
         if !report.dry_run {
             let _ = writeln!(
                 text,
-                "`idsync run show {}` lists who would go. If it is a mistake, mend it at the provider and sync again.",
+                "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, \
+                 mend it at the provider and sync again.",
                 report.run
             );
         }
@@ -130,10 +124,29 @@ pub fn outcome_lines(report: &RunReport) -> String {
     if let Some(failure) = &report.error {
         text.push_str(&failure_text(failure));
     }
+    if let Some(from) = &report.resumed_from {
+        let oldest = report.oldest_read_at.as_deref().unwrap_or("an earlier time");
+        let _ = writeln!(
+            text,
+            "It went on from {from}: its oldest row was read at {oldest}. Who left since then is seen by the next run."
+        );
+    }
     for note in &report.notes {
         let _ = writeln!(text, "Note: {}", printable(note));
     }
     text
+}
+
+fn reason_text(reason: &HeldReason) -> String {
+    let (kind, count, of) = (reason.kind.plural(), reason.count, reason.of);
+    let what = match reason.rule {
+        HoldRule::Share | HoldRule::Count | HoldRule::All => format!("{count} of {of} would go"),
+        HoldRule::Recent => format!("with those of the last 24 hours {count} of {of} would have gone"),
+        HoldRule::Moved => {
+            format!("{count} of {of} lose an e-mail address that then belongs to another id")
+        }
+    };
+    format!("{kind}: {what} (limit: {})", reason.limit)
 }
 
 fn failure_text(failure: &Failure) -> String {

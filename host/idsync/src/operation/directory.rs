@@ -1,67 +1,25 @@
-//! Directories: adding, listing, showing, setting, enabling, disabling, removing; their public keys.
+//! Directories: adding, listing, showing, setting, scheduling, enabling, disabling, removing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use idsync_capability::keys::{NewKeyPair, Purpose, public_pem};
 use idsync_model::{
-    Description, DirectoryId, DirectoryState, DisabledReason, ErrorKind, GuideStep, SettingProblem, Settings,
+    DeleteLimit, DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, GuideStep, Settings,
 };
 use idsync_sandbox::Plugin;
-use idsync_sandbox::settings::{Completeness, check, check_secret};
-use idsync_store::{Directory, NewDirectory, NewKey, Sealed, SealedSecret};
+use idsync_store::NewDirectory;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::run::RunLine;
-use crate::app::{App, spawn_blocking};
-use crate::error::{CommandError, Kind};
+use super::keys::new_key;
+use super::settings::{normalized, seal, split};
+use super::view::{DirectoryView, view};
+use crate::app::App;
+use crate::duration;
+use crate::error::CommandError;
 
 /// The longest name of a directory, in characters.
 const NAME_CHARS: usize = 100;
-
-/// A directory as commands show it.
-#[derive(Debug, Serialize)]
-pub struct DirectoryView {
-    /// Its id.
-    pub id: DirectoryId,
-    /// The provider's word.
-    pub provider: String,
-    /// Its name.
-    pub name: String,
-    /// Where it stands.
-    pub state: DirectoryState,
-    /// Who disabled it, and why.
-    pub disabled_reason: Option<DisabledReason>,
-    /// Its settings that are no secret.
-    pub settings: Settings,
-    /// The names of its secret settings.
-    pub secret_settings: Vec<String>,
-    /// The names of settings that it needs and has not.
-    pub missing_settings: Vec<String>,
-    /// The id of its key.
-    pub kid: Option<String>,
-    /// The public half of its key, as a JWK.
-    pub public_jwk: Option<Value>,
-    /// Whether the present settings and key are those that were last verified.
-    pub verified: bool,
-    /// When a verification last succeeded.
-    pub verified_at: Option<String>,
-    /// How many users readers see.
-    pub users: u64,
-    /// How many groups readers see.
-    pub groups: u64,
-    /// How many memberships readers see.
-    pub memberships: u64,
-    /// Since when its plans have been held.
-    pub held_since: Option<String>,
-    /// Its newest run.
-    pub last_run: Option<RunLine>,
-    /// When it was added.
-    pub created_at: String,
-    /// What was mended in the settings that were given just now.
-    pub notes: Vec<String>,
-}
 
 /// A directory that was just added, with what is to be done at the provider.
 #[derive(Debug)]
@@ -87,25 +45,16 @@ pub struct Removed {
     pub memberships: u64,
 }
 
-/// The public half of a directory's key.
-#[derive(Debug)]
-pub struct PublicKey {
-    /// As a JWK.
-    pub jwk: Value,
-    /// The same, indented, to be copied.
-    pub jwk_text: String,
-    /// As PEM.
-    pub pem: String,
-}
-
 /// Adds a directory as a draft and makes its key pair.
 pub async fn add(
     app: &App,
     provider: &str,
     name: &str,
     pairs: Vec<(String, String)>,
+    limits: Vec<(Entity, DeleteLimit)>,
 ) -> Result<Added, CommandError> {
     check_name(name)?;
+    let limits = with_limits(DeleteLimits::default(), limits)?;
     let plugin = app.plugin(provider).await?;
     let description = plugin.description().clone();
     let id = DirectoryId::generate();
@@ -116,17 +65,7 @@ pub async fn add(
     let secrets = seal(&sealer, secrets);
     let key = match description.key {
         None => None,
-        Some(algorithm) => {
-            let made = spawn_blocking(move || NewKeyPair::generate(algorithm, &sealer))
-                .await?
-                .map_err(|error| CommandError::host(&error, "Try again; report this if it happens again."))?;
-            Some(NewKey {
-                kid: made.kid,
-                algorithm: made.algorithm,
-                public_jwk: made.public_jwk,
-                sealed_private: Sealed(made.sealed_private),
-            })
-        }
+        Some(algorithm) => Some(new_key(algorithm, sealer).await?),
     };
     let new = NewDirectory {
         id,
@@ -137,7 +76,13 @@ pub async fn add(
         key,
         created_at: app.clock().now(),
     };
-    let directory = app.store().add_directory(app.tenant(), new).await?;
+    let mut directory = app.store().add_directory(app.tenant(), new).await?;
+    if limits != directory.limits {
+        directory = app
+            .store()
+            .set_limits(app.tenant(), &directory.id, limits)
+            .await?;
+    }
     let mut directory = view(app, directory, Some(&description)).await?;
     directory.notes = notes;
     Ok(Added {
@@ -148,9 +93,18 @@ pub async fn add(
 
 /// The tenant's directories by name.
 pub async fn list(app: &App) -> Result<Vec<DirectoryView>, CommandError> {
+    // What each plugin wants now decides whether its directories are verified. One that is gone says nothing.
+    let mut plugins: BTreeMap<String, Option<Arc<Plugin>>> = BTreeMap::new();
     let mut views = Vec::new();
     for directory in app.store().directories(app.tenant()).await? {
-        views.push(view(app, directory, None).await?);
+        let plugin = if let Some(plugin) = plugins.get(&directory.provider) {
+            plugin.clone()
+        } else {
+            let plugin = app.plugin(&directory.provider).await.ok();
+            plugins.insert(directory.provider.clone(), plugin.clone());
+            plugin
+        };
+        views.push(view(app, directory, plugin.as_deref().map(Plugin::description)).await?);
     }
     Ok(views)
 }
@@ -163,31 +117,44 @@ pub async fn show(app: &App, id_or_name: &str) -> Result<DirectoryView, CommandE
     view(app, directory, plugin.as_deref().map(Plugin::description)).await
 }
 
-/// Changes settings. What was verified before goes on to be synced until the new ones are verified (RUNS §7.1).
+/// Changes settings and limits. Settings that were verified before go on to be synced until the new ones are verified
+/// (RUNS §7.1).
 pub async fn set(
     app: &App,
     id_or_name: &str,
     pairs: Vec<(String, String)>,
+    limits: Vec<(Entity, DeleteLimit)>,
 ) -> Result<DirectoryView, CommandError> {
-    let directory = app.store().directory(app.tenant(), id_or_name).await?;
+    let mut directory = app.store().directory(app.tenant(), id_or_name).await?;
+    let limits = with_limits(directory.limits, limits)?;
     let plugin = app.plugin(&directory.provider).await?;
     let description = plugin.description();
-    let (secrets, settings) = split(description, directory.settings.clone(), pairs)?;
-    let (settings, notes) = normalized(app, &plugin, settings).await?;
-    let secrets = seal(&app.master_key().directory_sealer(directory.id.clone()), secrets);
-    let directory = app
-        .store()
-        .set_settings(
-            app.tenant(),
-            &directory.id,
-            &directory.settings,
-            settings,
-            secrets,
-        )
-        .await?;
+    let mut notes = Vec::new();
+    let sets_settings = !pairs.is_empty();
+    if sets_settings {
+        let (secrets, settings) = split(description, directory.settings.clone(), pairs)?;
+        let (settings, mended) = normalized(app, &plugin, settings).await?;
+        notes = mended;
+        let secrets = seal(&app.master_key().directory_sealer(directory.id.clone()), secrets);
+        let expected = &directory.settings;
+        directory = app
+            .store()
+            .set_settings(app.tenant(), &directory.id, expected, settings, secrets)
+            .await?;
+    }
+    if limits != directory.limits {
+        directory = app
+            .store()
+            .set_limits(app.tenant(), &directory.id, limits)
+            .await?;
+    }
     let mut view = view(app, directory, Some(description)).await?;
     view.notes = notes;
-    if let Some(at) = view.verified_at.as_ref().filter(|_| !view.verified) {
+    if let Some(at) = view
+        .verified_at
+        .as_ref()
+        .filter(|_| sets_settings && !view.verified)
+    {
         view.notes.push(format!(
             "syncs go on with the settings that were verified at {at}, until `idsync directory verify` passes with these"
         ));
@@ -195,23 +162,22 @@ pub async fn set(
     Ok(view)
 }
 
-/// The public half of a directory's key.
-pub async fn public_key(app: &App, id_or_name: &str) -> Result<PublicKey, CommandError> {
+/// Sets how often an enabled directory is synced.
+pub async fn schedule(app: &App, id_or_name: &str, every: Duration) -> Result<DirectoryView, CommandError> {
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
-    let key = app
+    let directory = app
         .store()
-        .signing_key(app.tenant(), &directory.id)
-        .await?
-        .ok_or_else(|| {
-            CommandError::usage(
-                format!("directory `{}` has no key", directory.name),
-                format!("The provider `{}` works without one.", directory.provider),
-            )
-        })?;
-    let jwk: Value = serde_json::from_str(&key.public_jwk).map_err(|error| unreadable_key(&error))?;
-    let jwk_text = serde_json::to_string_pretty(&jwk).map_err(|error| unreadable_key(&error))?;
-    let pem = public_pem(&key.public_jwk).map_err(|error| unreadable_key(&error))?;
-    Ok(PublicKey { jwk, jwk_text, pem })
+        .set_schedule(app.tenant(), &directory.id, every)
+        .await?;
+    let mut view = view(app, directory, None).await?;
+    if view.state != DirectoryState::Active {
+        view.notes.push(format!(
+            "it is synced every {} once it is enabled: idsync directory enable {}",
+            duration::short(every),
+            view.name
+        ));
+    }
+    Ok(view)
 }
 
 /// Lets the schedule run a directory. It must be verified.
@@ -261,176 +227,6 @@ pub async fn remove(app: &App, id_or_name: &str) -> Result<Removed, CommandError
     })
 }
 
-async fn view(
-    app: &App,
-    directory: Directory,
-    description: Option<&Description>,
-) -> Result<DirectoryView, CommandError> {
-    let key = app.store().signing_key(app.tenant(), &directory.id).await?;
-    let public_jwk = match &key {
-        Some(key) => Some(serde_json::from_str(&key.public_jwk).map_err(|error| unreadable_key(&error))?),
-        None => None,
-    };
-    let verified = match &directory.verified {
-        Some(verified) => {
-            app.fingerprint(&directory, &verified.plugin_version).await? == verified.fingerprint
-        }
-        None => false,
-    };
-    Ok(DirectoryView {
-        missing_settings: description.map_or_else(Vec::new, |description| missing(description, &directory)),
-        id: directory.id,
-        provider: directory.provider,
-        name: directory.name,
-        state: directory.state,
-        disabled_reason: directory.disabled_reason,
-        settings: directory.settings,
-        secret_settings: directory.secret_names,
-        kid: key.map(|key| key.kid),
-        public_jwk,
-        verified,
-        verified_at: directory.verified.map(|verified| verified.at.to_string()),
-        users: directory.counts.users,
-        groups: directory.counts.groups,
-        memberships: directory.counts.memberships,
-        held_since: directory.held_since.map(|since| since.to_string()),
-        last_run: directory.last_run.as_ref().map(RunLine::from),
-        created_at: directory.created_at.to_string(),
-        notes: Vec::new(),
-    })
-}
-
-/// The settings that a directory needs and has not.
-pub fn missing(description: &Description, directory: &Directory) -> Vec<String> {
-    description
-        .settings
-        .iter()
-        .filter(|spec| spec.required)
-        .filter(|spec| {
-            if spec.secret {
-                !directory.secret_names.contains(&spec.name)
-            } else {
-                directory.settings.get(&spec.name).is_none_or(str::is_empty)
-            }
-        })
-        .map(|spec| spec.name.clone())
-        .collect()
-}
-
-/// Secrets apart from settings, both with `pairs` put in. An empty value takes a setting away. A secret is read from a
-/// file (`@FILE`): on a command line everybody on the machine could read it.
-fn split(
-    description: &Description,
-    mut settings: Settings,
-    pairs: Vec<(String, String)>,
-) -> Result<(BTreeMap<String, String>, Settings), CommandError> {
-    let mut secrets = BTreeMap::new();
-    for (name, value) in pairs {
-        if let Some(spec) = description
-            .settings
-            .iter()
-            .find(|spec| spec.secret && spec.name == name)
-        {
-            let secret = secret_of(&name, &value)?;
-            if !secret.is_empty() {
-                check_secret(spec, &secret).map_err(|problem| refused(&[problem]))?;
-            }
-            secrets.insert(name, secret);
-        } else if value.trim().is_empty() {
-            settings.0.remove(&name);
-        } else {
-            settings.0.insert(name, value);
-        }
-    }
-    Ok((secrets, settings))
-}
-
-fn secret_of(name: &str, value: &str) -> Result<String, CommandError> {
-    if value.is_empty() {
-        return Ok(String::new());
-    }
-    let Some(file) = value.strip_prefix('@') else {
-        return Err(CommandError::usage(
-            format!(
-                "the setting `{name}` is a secret and can't stand on a command line, where others can read it"
-            ),
-            format!("Write it into a file that only you can read, and give {name}=@FILE."),
-        ));
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        CommandError::usage(
-            format!("reading the secret `{name}` from {file} failed: {error}"),
-            "",
-        )
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn seal(
-    sealer: &idsync_capability::keys::DirectorySealer,
-    secrets: BTreeMap<String, String>,
-) -> Vec<SealedSecret> {
-    secrets
-        .into_iter()
-        .map(|(name, value)| SealedSecret {
-            value: (!value.is_empty()).then(|| Sealed(sealer.seal(Purpose::Secret, &name, value.as_bytes()))),
-            name,
-        })
-        .collect()
-}
-
-/// Settings in the plugin's canonical form, with what was mended.
-async fn normalized(
-    app: &App,
-    plugin: &Arc<Plugin>,
-    settings: Settings,
-) -> Result<(Settings, Vec<String>), CommandError> {
-    let description = plugin.description();
-    // Names first: the plugin is not asked about settings that it does not have.
-    check_names(description, &settings).map_err(|problems| refused(&problems))?;
-    let normalized = app
-        .normalize(plugin, &settings)
-        .await?
-        .map_err(|problems| refused(&problems))?;
-    check(description, &normalized.settings, Completeness::Draft).map_err(|problems| refused(&problems))?;
-    Ok((normalized.settings, normalized.notes))
-}
-
-fn check_names(description: &Description, settings: &Settings) -> Result<(), Vec<SettingProblem>> {
-    let known: Vec<&str> = description
-        .settings
-        .iter()
-        .map(|spec| spec.name.as_str())
-        .collect();
-    let unknown: Vec<SettingProblem> = settings
-        .0
-        .keys()
-        .filter(|name| !known.contains(&name.as_str()))
-        .map(|name| SettingProblem {
-            name: name.clone(),
-            problem: format!(
-                "{} has no such setting; it has {}",
-                description.name,
-                known.join(", ")
-            ),
-        })
-        .collect();
-    if unknown.is_empty() { Ok(()) } else { Err(unknown) }
-}
-
-/// What is wrong with settings, as a command's failure.
-pub fn refused(problems: &[SettingProblem]) -> CommandError {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|p| format!("{}: {}", p.name, p.problem))
-        .collect();
-    CommandError::new(
-        Kind::Run(ErrorKind::InvalidSettings),
-        format!("the settings can't be taken: {}", lines.join("; ")),
-        "Nothing was changed. Correct them and try again.",
-    )
-}
-
 fn check_name(name: &str) -> Result<(), CommandError> {
     let is_text = !name.trim().is_empty() && name == name.trim() && !name.chars().any(char::is_control);
     if is_text && name.chars().count() <= NAME_CHARS && !name.starts_with("dir_") {
@@ -444,9 +240,36 @@ fn check_name(name: &str) -> Result<(), CommandError> {
     ))
 }
 
-fn unreadable_key(error: &(dyn std::error::Error + 'static)) -> CommandError {
-    CommandError::host(
-        error,
-        "The stored key can't be read: restore the data directory from a backup.",
-    )
+/// Limits with those put in that were given. A kind has one.
+fn with_limits(
+    mut limits: DeleteLimits,
+    given: Vec<(Entity, DeleteLimit)>,
+) -> Result<DeleteLimits, CommandError> {
+    let mut seen = BTreeSet::new();
+    for (kind, limit) in given {
+        if !seen.insert(kind.plural()) {
+            return Err(CommandError::usage(
+                format!("--max-delete is given twice for {}", kind.plural()),
+                "Give it once for each kind.",
+            ));
+        }
+        limits.set(kind, limit);
+    }
+    Ok(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_are_not_given_stay_and_one_given_twice_is_refused() {
+        let five = "5%".parse().unwrap();
+        let set = with_limits(DeleteLimits::default(), vec![(Entity::User, five)]).unwrap();
+        assert_eq!((set.users, set.groups), (five, DeleteLimit::default()));
+        let twice = vec![(Entity::User, five), (Entity::User, DeleteLimit::Off)];
+        let error = with_limits(DeleteLimits::default(), twice).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.summary.contains("twice for users"), "{error:?}");
+    }
 }

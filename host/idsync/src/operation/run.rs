@@ -1,7 +1,7 @@
 //! Runs: listing them, and showing one with what it skipped and what it would delete. The export of what is stored.
 
 use idsync_model::{DeleteReason, Entity, Mode, Operation, Outcome, RunId, RunReport, Skip, Trigger};
-use idsync_store::{ExportSink, PlannedRow, RunRecord};
+use idsync_store::{ExportSink, PlannedRow, RunRecord, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
@@ -112,10 +112,7 @@ pub async fn list(app: &App, directory: Option<&str>, limit: u32) -> Result<Vec<
 
 /// One run.
 pub async fn show(app: &App, run: &str) -> Result<RunView, CommandError> {
-    // What does not look like a run's id can't be one of this tenant's either.
-    let run: RunId = run
-        .parse()
-        .map_err(|_| idsync_store::StoreError::UnknownRun { run: run.to_owned() })?;
+    let run = run_id(run)?;
     let record = app.store().run(app.tenant(), &run).await?;
     let mut would_delete = Vec::new();
     if record.outcome == Some(Outcome::Held) {
@@ -135,14 +132,18 @@ pub async fn show(app: &App, run: &str) -> Result<RunView, CommandError> {
     })
 }
 
+/// A run's id. What does not look like one can't be one of this tenant's either.
+pub fn run_id(text: &str) -> Result<RunId, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::UnknownRun { run: text.to_owned() })
+}
+
 /// Hands over all that readers see of a directory, from one moment.
 pub async fn export(app: &App, id_or_name: &str, sink: ExportSink) -> Result<(), CommandError> {
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
     match app.store().export(app.tenant(), &directory.id, sink).await {
         // A reader that has seen enough (`… | head`) is no failure.
-        Err(idsync_store::StoreError::Sink(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            Ok(())
-        }
+        Err(StoreError::Sink(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error.into()),
         Ok(_) => Ok(()),
     }

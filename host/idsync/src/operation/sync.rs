@@ -1,13 +1,13 @@
 //! Syncing a directory.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use idsync_engine::lease::Owner;
-use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync};
+use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
 use idsync_model::{CancellationToken, EventSink, RunId, RunReport, Trigger};
+use idsync_store::PurgeOrder;
 
 use crate::app::App;
+use crate::binding;
 use crate::error::CommandError;
 
 /// What is asked of a sync.
@@ -31,38 +31,37 @@ pub async fn run(
     if directory.verified.is_none() {
         return Err(EngineError::NotVerified { name: directory.name }.into());
     }
-    let plugin = app.plugin(&directory.provider).await?;
-    let provider = Arc::new(app.bind(&plugin, &directory).await?);
+    let run = RunId::generate();
+    let ready = Box::pin(binding::ready(app, &directory, &run)).await?;
     let order = RunOrder {
-        run: RunId::generate(),
+        run,
         tenant: app.tenant().clone(),
         directory: directory.id,
         trigger: Trigger::Manual,
         full: options.full,
         dry_run: options.dry_run,
-        plugin_version: plugin.description().version.clone(),
-        plugin_digest: plugin.digest().to_string(),
-        contract: plugin.contract().to_owned(),
+        plugin_version: ready.plugin_version,
+        plugin_digest: ready.plugin_digest,
+        contract: ready.contract,
         limits: ReadLimits::default(),
         takes_over: None,
     };
-    let owner = Arc::new(Owner::take(&app.locks_dir()).map_err(EngineError::from)?);
     let sync = Sync::new(
         Arc::clone(app.store()),
         Arc::clone(app.clock()),
-        owner,
-        Arc::new(random),
+        app.owner().await?,
+        app.random(),
     );
     let signals = RunSignals {
         cancel,
+        // The end of this process is a person's wish: nothing is to be done again by itself.
         stop: CancellationToken::new(),
         events,
     };
-    Ok(sync.run(order, provider, signals).await?)
-}
-
-/// A number from 0 to 1 that another process draws otherwise: the keys of each new hasher are random.
-fn random() -> f64 {
-    let drawn = RandomState::new().hash_one(());
-    f64::from(u32::try_from(drawn >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    let report = Box::pin(sync.run(order, ready.provider, signals)).await?;
+    // Where no service runs, this is what keeps the store from growing for ever.
+    if let Err(error) = purge_if_due(app.store().as_ref(), PurgeOrder::default().changes).await {
+        tracing::warn!(%error, "purging what is kept no longer failed; it is tried again with the next sync");
+    }
+    Ok(report)
 }

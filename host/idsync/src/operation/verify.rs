@@ -8,8 +8,9 @@ use idsync_model::{CallContext, CancellationToken, Check, EventSink, NoEvents, P
 use idsync_sandbox::settings::{Completeness, check};
 use serde::Serialize;
 
-use super::directory::{missing, refused};
+use super::settings::{missing, refused};
 use crate::app::App;
+use crate::binding::{self, Which};
 use crate::error::CommandError;
 
 /// How long a verification or an explanation may take.
@@ -22,6 +23,14 @@ pub struct VerifyResult {
     pub verified: bool,
     /// Everything that was looked at.
     pub checks: Vec<Check>,
+    /// The key that was verified.
+    pub kid: Option<String>,
+    /// The key that runs go on with, because the new one is not verified.
+    pub kept_kid: Option<String>,
+    /// The key that the new one took the place of, and that is erased.
+    pub erased_kid: Option<String>,
+    /// Whether runs go on with settings that were verified before.
+    pub goes_on: bool,
 }
 
 /// Looks at each thing that must be right. When all is, the present settings are the ones that are synced from now on.
@@ -52,32 +61,50 @@ pub async fn verify(
         ));
     }
     check(description, &directory.settings, Completeness::Complete).map_err(|problems| refused(&problems))?;
+    let key = |which| binding::key(app, &directory, which);
+    let kid = key(Which::Next).await?.map(|key| key.kid);
+    let other_kid = key(Which::Verified)
+        .await?
+        .map(|key| key.kid)
+        .filter(|other| Some(other) != kid.as_ref());
     let order = VerifyOrder {
         tenant: app.tenant().clone(),
         directory: directory.id.clone(),
         settings: directory.settings.clone(),
         settings_mark: directory.settings_mark,
-        kid: app
-            .store()
-            .signing_key(app.tenant(), &directory.id)
-            .await?
-            .map(|key| key.kid),
-        fingerprint: app.fingerprint(&directory, &description.version).await?,
+        kid: kid.clone(),
+        fingerprint: binding::fingerprint(app, &directory, &description.version, Which::Next).await?,
         plugin_version: description.version.clone(),
         by_person: true,
     };
-    let provider = app.bind(&plugin, &directory).await?;
+    let provider = binding::bind(app, &plugin, &directory, Which::Next, None).await?;
     let context = CallContext {
         run: None,
         time_limit: TIME_LIMIT,
         cancel,
         events,
     };
-    let verification =
-        idsync_engine::verify(app.store(), app.clock().as_ref(), order, &provider, context).await?;
+    let verification = Box::pin(idsync_engine::verify(
+        app.store(),
+        app.clock().as_ref(),
+        order,
+        &provider,
+        context,
+    ))
+    .await?;
+    let verified = verification.is_verified();
+    let (kept_kid, erased_kid) = if verified {
+        (None, other_kid)
+    } else {
+        (other_kid, None)
+    };
     Ok(VerifyResult {
-        verified: verification.is_verified(),
+        verified,
         checks: verification.checks,
+        kid,
+        kept_kid,
+        erased_kid,
+        goes_on: directory.verified.is_some(),
     })
 }
 
@@ -91,7 +118,12 @@ pub async fn explain(
 ) -> Result<Vec<Check>, CommandError> {
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
     let plugin = app.plugin(&directory.provider).await?;
-    let provider = app.bind(&plugin, &directory).await?;
+    let which = if directory.verified.is_some() {
+        Which::Verified
+    } else {
+        Which::Next
+    };
+    let provider = binding::bind(app, &plugin, &directory, which, None).await?;
     let settings = directory
         .verified
         .map_or(directory.settings, |verified| verified.settings);
@@ -101,5 +133,5 @@ pub async fn explain(
         cancel,
         events: Arc::new(NoEvents),
     };
-    Ok(provider.explain(&settings, who, context).await?)
+    Ok(Box::pin(provider.explain(&settings, who, context)).await?)
 }

@@ -31,7 +31,7 @@ const GROUPS: &str = "groups";
 const MEMBERS: &str = "memberships";
 
 /// What was put is committed this often: a process that is killed loses no more. A commit takes some milliseconds.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the org's directory into the host's staging.
 pub async fn sync<H: Host>(

@@ -27,7 +27,8 @@ use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
 pub struct ReadLimits {
     /// How long reading may take. The next run goes on where this one ended.
     pub time: Duration,
-    /// How long a plugin that was told to end may take to do so.
+    /// How long a plugin that was told to end may take to do so: longer than the sandbox lets it, so that what the call
+    /// used is known.
     pub grace: Duration,
     /// How many rows may be staged.
     pub staged_rows: u64,
@@ -36,11 +37,11 @@ pub struct ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// An hour, 5 seconds, 50 million rows, 16 GiB of text.
+    /// An hour, 10 seconds, 50 million rows, 16 GiB of text.
     fn default() -> Self {
         Self {
             time: Duration::from_hours(1),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
             staged_rows: MAX_STAGED_ROWS,
             staged_bytes: MAX_STAGED_BYTES,
         }

@@ -185,7 +185,7 @@ fn a_run_that_was_killed_is_shown_as_not_ended_or_failed_never_as_succeeded() {
 
 #[test]
 fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_nothing() {
-    let org = Org::of(400, 120, 10).start();
+    let org = Org::of(400, 400, 4).start();
     let host = Host::beside(&org);
     let id = host.connected("acme", &org).id().to_owned();
     let acme = directory(&host, &id);
@@ -195,13 +195,14 @@ fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_
         directory(&copy, &id).sync();
         org.requests().len()
     };
-    let lists = org.group_count();
+    let lists = org.member_lists_asked().len();
+    // As slow as a real org, so that a run is under way for longer than from one checkpoint to the next.
+    org.set(r#"{"latency_ms": 250}"#);
 
     for _ in 0..12 {
         org.forget_requests();
         let running = acme.start_sync(&[]);
-        // Far enough that some lists are read and kept, not far enough to be done.
-        org.wait_for_requests(whole / 3);
+        org.wait_for_requests(whole - lists + 24);
         running.kill();
         assert!(acme.export().rows().is_empty());
     }

@@ -59,6 +59,7 @@ pub enum Disables {
 
 /// The table of RUNS 6, line by line.
 #[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "it is compared with the page line by line")]
 pub const fn line(seen: Seen) -> (Again, Disables) {
     use ErrorKind as Kind;
     const TEN_MINUTES: Duration = Duration::from_mins(10);
@@ -186,14 +187,13 @@ pub fn after(
     let not_before = schedule.not_before(attempt, Some(failure));
     let backoff = jitter.shift(backoff(failing.in_a_row));
     let next_try = match again {
-        Again::No => None,
+        Again::No | Again::AtOnce => None,
         Again::Yes => Some(now.plus(backoff)),
         Again::AtTheTimeNamed => Some(match &not_before {
             Some(named) => named.at,
             None => now.plus(backoff),
         }),
         Again::After(duration) => Some(now.plus(jitter.shift(duration))),
-        Again::AtOnce => None,
     };
     let aftermath = Aftermath {
         failing: Some(failing),

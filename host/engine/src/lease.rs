@@ -14,7 +14,7 @@ use idsync_store::Lease;
 pub const BEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a beat must stand still before the lease is lost.
-pub const LOST_AFTER: Duration = Duration::from_secs(60);
+pub const LOST_AFTER: Duration = Duration::from_mins(1);
 
 /// The file of an owner could not be made or locked.
 #[derive(Debug, thiserror::Error)]
@@ -146,11 +146,11 @@ fn remove_dead(folder: &Path) {
 #[derive(Debug)]
 pub struct Watch {
     folder: PathBuf,
-    seen: HashMap<DirectoryId, Beat>,
+    seen: HashMap<DirectoryId, Seen>,
 }
 
 #[derive(Debug)]
-struct Beat {
+struct Seen {
     fence: u64,
     beat: u64,
     since: Duration,
@@ -173,7 +173,7 @@ impl Watch {
             _ => {
                 self.seen.insert(
                     directory.clone(),
-                    Beat {
+                    Seen {
                         fence: lease.fence,
                         beat: lease.beat,
                         since: now,
@@ -303,7 +303,7 @@ mod tests {
         assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(59)));
         lease.beat += 1;
         assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(61)));
-        assert!(!watch.is_lost(&directory, &lease, start + Duration::from_secs(120)));
+        assert!(!watch.is_lost(&directory, &lease, start + Duration::from_mins(2)));
         assert!(watch.is_lost(&directory, &lease, start + Duration::from_secs(121)));
     }
 

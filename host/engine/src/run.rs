@@ -150,11 +150,11 @@ impl Sync {
         provider: Result<Arc<dyn Provider>, Failure>,
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
-        let begin = self.begin(&order).await?;
-        tracing::info!(mode = ?begin.mode, order.dry_run, "the run begins");
+        let taken = self.begin(&order).await?;
+        tracing::info!(mode = ?taken.mode, order.dry_run, "the run begins");
         signals.events.emit(RunEvent::Started {
             run: order.run.clone(),
-            mode: begin.mode,
+            mode: taken.mode,
         });
         let interrupt = Interrupt::new(&signals.cancel, &signals.stop);
         let begun = Begun {
@@ -164,10 +164,10 @@ impl Sync {
             order: &order,
             signals: &signals,
             interrupt: &interrupt,
-            directory: &begin.directory,
-            verified: &begin.verified,
-            mode: begin.mode,
-            basis: begin.basis,
+            directory: &taken.directory,
+            verified: &taken.verified,
+            mode: taken.mode,
+            basis: taken.basis,
         };
         let vigil = Vigil {
             store: &self.store,
@@ -178,7 +178,7 @@ impl Sync {
         };
         let way = async {
             let provider = provider.map_err(Halt::early)?;
-            if begin.is_outdated {
+            if taken.is_outdated {
                 return Err(Halt::early(overtaken("begin")));
             }
             go(&begun, provider).await
@@ -205,7 +205,7 @@ impl Sync {
     }
 
     /// Takes the directory's lease.
-    async fn begin(&self, order: &RunOrder) -> Result<Begin, EngineError> {
+    async fn begin(&self, order: &RunOrder) -> Result<Taken, EngineError> {
         let now = self.clock.now();
         let before = self
             .store
@@ -245,7 +245,7 @@ impl Sync {
             .directory(&order.tenant, order.directory.as_str())
             .await
         {
-            Ok(directory) => Ok(Begin {
+            Ok(directory) => Ok(Taken {
                 is_outdated: choose_mode(order, &directory, now) != mode,
                 verified: directory.verified.clone().unwrap_or(verified),
                 directory,
@@ -332,8 +332,8 @@ fn span(order: &RunOrder) -> Span {
     tracing::error_span!("run", run = %order.run, directory = %order.directory)
 }
 
-/// A run that has the lease.
-struct Begin {
+/// A lease that was taken, and the directory that it is for.
+struct Taken {
     directory: Directory,
     verified: Verified,
     mode: Mode,

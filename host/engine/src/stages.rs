@@ -83,11 +83,10 @@ impl Begun<'_> {
             return Ok(None);
         }
         let taken = self.store.resume_staging(tenant, run, &left.run).await?;
-        match &taken {
-            Some(_) => {
-                tracing::info!(%run, from = %left.run, began_at = %left.read_began_at, "the run goes on from an earlier one");
-            }
-            None => tracing::info!(%run, from = %left.run, "what an earlier run left can't be used"),
+        if taken.is_some() {
+            tracing::info!(%run, from = %left.run, began_at = %left.read_began_at, "the run goes on from an earlier one");
+        } else {
+            tracing::info!(%run, from = %left.run, "what an earlier run left can't be used");
         }
         Ok(taken)
     }
@@ -275,13 +274,13 @@ impl Planned<'_> {
             read.still_stands().await?;
             let stage = if held.is_some() { "hold" } else { "apply" };
             begun.progress(stage);
-            let ended = match held {
-                Some(held) => begun.store.hold(plan, held, read.facts(AttemptEnd::Held)).await,
-                None => {
-                    let is_resumed = read.is_resumed;
-                    let facts = read.facts(AttemptEnd::Applied { is_resumed });
-                    begun.store.apply(plan, facts).await.map(|applied| applied.run)
-                }
+            let ended = if let Some(held) = held {
+                let facts = read.facts(AttemptEnd::Held);
+                begun.store.hold(plan, held, facts).await
+            } else {
+                let is_resumed = read.is_resumed;
+                let facts = read.facts(AttemptEnd::Applied { is_resumed });
+                begun.store.apply(plan, facts).await.map(|applied| applied.run)
             };
             match ended {
                 Err(StoreError::Stale { .. }) if may_plan_anew => {

@@ -159,7 +159,7 @@ fn runs_6_jitter_moves_a_try_by_at_most_a_fifth() {
         after(None, &attempt(end), &times, Jitter::new(jitter), NOW).next_try_at
     };
     assert_eq!(first(0.0), Some(NOW.plus(Duration::from_secs(48))));
-    assert_eq!(first(0.5), Some(NOW.plus(Duration::from_secs(60))));
+    assert_eq!(first(0.5), Some(NOW.plus(minutes(1))));
     assert_eq!(first(1.0), Some(NOW.plus(Duration::from_secs(72))));
     assert_eq!(first(7.0), first(1.0));
     assert_eq!(first(f64::NAN), first(0.5));

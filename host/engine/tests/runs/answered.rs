@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use idsync_engine::{PLAN_LASTS, approve, discard};
-use idsync_model::{Mode, Outcome, RunId, RunReport, TenantName};
+use idsync_model::{Mode, Outcome, RunId, RunReport, Settings, TenantName};
 use idsync_store::{Approved, StaleWhy, StoreError};
 
 use crate::org::Org;
@@ -99,7 +99,8 @@ async fn runs_6_7_a_plan_from_the_future_is_too_old() {
 #[tokio::test]
 async fn runs_5_3_a_plan_is_stale_once_other_settings_are_verified() {
     let (world, report) = held().await;
-    world.verify("settings-2", true).await;
+    let other = Settings::from_iter([("domain".to_owned(), "other.example.com".to_owned())]);
+    world.verify_settings(other, "settings-2", true).await;
     let refused = say_yes(&world, &report.run).await;
     assert!(
         matches!(refused, Err(StoreError::StalePlan { .. })),

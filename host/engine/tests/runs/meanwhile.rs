@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use idsync_engine::{RunOrder, RunSignals, remove};
 use idsync_model::{
-    DirectoryId, DirectoryState, DisabledReason, EventSink, Outcome, RunEvent, RunId, RunReport, TenantName,
+    DirectoryId, DirectoryState, DisabledReason, EventSink, Outcome, RunEvent, RunId, RunReport, Settings,
+    TenantName,
 };
 use idsync_store::{Store, Verified};
 
@@ -59,12 +60,16 @@ async fn record(
         .unwrap();
 }
 
+fn other_settings() -> Settings {
+    Settings::from_iter([("domain".to_owned(), "other.example.com".to_owned())])
+}
+
 /// Verifies other settings and then the old ones again: what was planned before is stale, and what was read stands.
 async fn move_on(store: &dyn Store, tenant: &TenantName, directory: &DirectoryId) {
     let now = store.directory(tenant, directory.as_str()).await.unwrap();
     let old = now.verified.unwrap();
     record(store, tenant, directory, |verified| {
-        "settings-2".clone_into(&mut verified.fingerprint);
+        verified.settings = other_settings();
     })
     .await;
     record(store, tenant, directory, |verified| *verified = old).await;
@@ -245,9 +250,28 @@ async fn sync_while_verified(world: &World, change: fn(&mut Verified)) {
 async fn a_run_of_old_settings_is_not_applied_once_new_ones_are_verified() {
     let world = World::synced(Org::of(3)).await;
     sync_while_verified(&world, |verified| {
-        "settings-2".clone_into(&mut verified.fingerprint);
+        verified.settings = other_settings();
     })
     .await;
+}
+
+#[tokio::test]
+async fn runs_7_2_a_run_of_the_old_key_is_applied_once_the_new_one_is_verified() {
+    let world = World::synced(Org::of(3)).await;
+    world.provider.change(|org| org.add_user("new"));
+    let (store, tenant, directory) = (world.store.clone(), world.tenant.clone(), world.directory.clone());
+    world.provider.does_before_page(1, move |_, _| {
+        let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
+        async move {
+            record(&*store, &tenant, &directory, |verified| {
+                "key-2".clone_into(&mut verified.fingerprint);
+            })
+            .await;
+            Ok(())
+        }
+    });
+    assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
+    world.assert_equals_org().await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Whatever an org goes through, and however it is read: afterwards the store equals it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use idsync_engine::RunOrder;
 use idsync_model::{DeleteLimit, DeleteLimits, ErrorKind, Failure, Outcome, RunReport};
 use proptest::prelude::*;
+use tokio::sync::Notify;
 
 use crate::org::{Org, OrgGroup, OrgUser};
 use crate::world::World;
@@ -27,6 +29,8 @@ struct Step {
     is_full: bool,
     fails_first: bool,
     is_planned_first: bool,
+    /// The pages before which the process dies, one after the other.
+    crashes: Vec<usize>,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,15 +39,17 @@ fn step() -> impl Strategy<Value = Step> {
         proptest::collection::vec(group(), 3),
         0..40_u64,
         proptest::array::uniform3(proptest::bool::weighted(0.2)),
+        proptest::collection::vec(0..5_usize, 0..3),
     )
         .prop_map(
-            |(users, groups, minutes, [is_full, fails_first, is_planned_first])| Step {
+            |(users, groups, minutes, [is_full, fails_first, is_planned_first], crashes)| Step {
                 users,
                 groups,
                 minutes,
                 is_full,
                 fails_first,
                 is_planned_first,
+                crashes,
             },
         )
 }
@@ -115,6 +121,27 @@ async fn fail(world: &World) {
     *world.provider.end.lock().unwrap() = None;
 }
 
+/// A run whose process dies before that page, if it comes so far: readers see no difference.
+async fn crash(world: World, page: usize) -> World {
+    let before = world.seen().await;
+    let there = Arc::new(Notify::new());
+    let told = Arc::clone(&there);
+    world.provider.does_before_page(page, move |_, _| {
+        told.notify_one();
+        std::future::pending()
+    });
+    let has_died = tokio::select! {
+        _ = sync(&world, false) => false,
+        () = there.notified() => true,
+    };
+    world.provider.reads_on();
+    let world = world.restarted();
+    if has_died {
+        assert_eq!(world.seen().await, before);
+    }
+    world
+}
+
 fn changes(report: &RunReport) -> u64 {
     [report.users, report.groups, report.memberships]
         .iter()
@@ -126,10 +153,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn runs_2_5_after_an_applied_run_the_store_equals_the_org(steps in proptest::collection::vec(step(), 1..7)) {
+    fn runs_2_5_after_an_applied_run_the_store_equals_the_org_whatever_failed_and_crashed_before(steps in proptest::collection::vec(step(), 1..7)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let world = World::new(Org::default()).await;
+            let mut world = World::new(Org::default()).await;
             let limits = DeleteLimits {
                 users: DeleteLimit::Off,
                 groups: DeleteLimit::Off,
@@ -142,6 +169,9 @@ proptest! {
                 world.provider.change(|org| become_state(org, step, now));
                 if step.fails_first {
                     fail(&world).await;
+                }
+                for page in &step.crashes {
+                    world = crash(world, *page).await;
                 }
                 if step.is_planned_first {
                     let before = world.seen().await;

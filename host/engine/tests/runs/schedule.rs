@@ -14,8 +14,8 @@ async fn state(world: &World) -> DirectoryState {
     world.directory().await.state
 }
 
-fn disabled_for(kind: ErrorKind) -> Option<DisabledReason> {
-    Some(DisabledReason::Host { kind })
+fn by_host(kind: ErrorKind) -> DisabledReason {
+    DisabledReason::Host { kind }
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn runs_6_401_for_twenty_minutes_disables_at_the_run_ten_minutes_after_the
     service.pass_hours(24).await;
     let directory = world.directory().await;
     assert_eq!(directory.state, DirectoryState::Disabled);
-    assert_eq!(directory.disabled_reason, disabled_for(ErrorKind::Unauthorized));
+    assert_eq!(directory.disabled_reason, Some(by_host(ErrorKind::Unauthorized)));
     assert_eq!(
         directory.failing.unwrap().failure,
         failure(ErrorKind::Unauthorized)
@@ -172,7 +172,7 @@ async fn runs_6_a_domain_that_is_no_org_disables_at_the_schedules_second_run() {
     let directory = world.directory().await;
     assert_eq!(
         directory.disabled_reason,
-        disabled_for(ErrorKind::InvalidSettings)
+        Some(by_host(ErrorKind::InvalidSettings))
     );
 }
 
@@ -202,7 +202,7 @@ async fn runs_6_a_plugin_that_can_not_be_loaded_is_a_failed_run_and_disables_aft
     assert_eq!(ended.len(), 5);
     assert_eq!(minutes_between(ended[0].at, ended[1].at), 30);
     let directory = world.directory().await;
-    assert_eq!(directory.disabled_reason, disabled_for(ErrorKind::Plugin));
+    assert_eq!(directory.disabled_reason, Some(by_host(ErrorKind::Plugin)));
 }
 
 #[tokio::test]

@@ -157,8 +157,7 @@ async fn runs_6_3_a_directory_that_another_process_syncs_is_left_alone_until_tha
 async fn runs_6_3_two_who_begin_at_once_are_no_error() {
     let world = World::new(Org::of(3)).await;
     let mut service = Service::of(&world).await;
-    let other = Arc::new(world.beside());
-    let meanwhile = Arc::clone(&other);
+    let other = world.beside();
     let there = Arc::new(Notify::new());
     let told = Arc::clone(&there);
     world.provider.does_before_page(0, move |_, _| {
@@ -167,18 +166,16 @@ async fn runs_6_3_two_who_begin_at_once_are_no_error() {
     });
     let run = Arc::new(std::sync::Mutex::new(None));
     let kept = Arc::clone(&run);
-    *service.host.meanwhile.lock().unwrap() = Some(Arc::new(move || {
-        let (other, kept, there) = (Arc::clone(&meanwhile), Arc::clone(&kept), Arc::clone(&there));
-        async move {
-            let mut run = async move { other.sync().await }.boxed();
-            tokio::select! {
-                report = &mut run => panic!("{report:?}"),
-                () = there.notified() => {}
-            }
-            *kept.lock().unwrap() = Some(run);
+    let meanwhile = async move {
+        let mut run = async move { other.sync().await }.boxed();
+        tokio::select! {
+            report = &mut run => panic!("{report:?}"),
+            () = there.notified() => {}
         }
-        .boxed()
-    }));
+        // It goes on for as long as the test does.
+        *kept.lock().unwrap() = Some(run);
+    };
+    *service.host.meanwhile.lock().unwrap() = Some(meanwhile.boxed());
     service.scheduler.look().await.unwrap();
     service.scheduler.wait_for_end().await;
     assert_eq!(service.take_ended(), [], "there was no run of the service's");
@@ -312,4 +309,29 @@ async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_change
     seen.await.unwrap().unwrap();
     world.stop.cancel();
     service.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_store_is_away_for_a_while_goes_on_once_it_is_back() {
+    let world = World::new(Org::of(1)).await;
+    world.enable().await;
+    // It has no file open yet that it could read from.
+    let fresh = world.beside();
+    let Service { scheduler, host, .. } = Service::unchanged(&fresh, SchedulerOptions::default());
+    let (database, away) = (
+        world.folder.path().join("idsync.db"),
+        world.folder.path().join("away"),
+    );
+    std::fs::rename(&database, &away).unwrap();
+    let service = tokio::spawn(scheduler.run());
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(*host.looks.borrow(), 0, "what health is told");
+    assert!(!service.is_finished());
+    std::fs::rename(&away, &database).unwrap();
+    let mut ends = host.ends.subscribe();
+    let seen = tokio::time::timeout(Duration::from_mins(1), ends.wait_for(|count| *count == 1));
+    seen.await.unwrap().unwrap();
+    fresh.stop.cancel();
+    service.await.unwrap();
+    world.assert_equals_org().await;
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use idsync_engine::scheduler::{Bound, Listener, Providers, Scheduler, SchedulerOptions};
 use idsync_model::{
     DirectoryId, ErrorKind, EventSink, Failure, NoEvents, Outcome, Provider, RunId, RunReport, TenantName,
@@ -34,7 +35,7 @@ pub struct Host {
     /// The directories whose binding panics.
     pub panics: Mutex<Vec<DirectoryId>>,
     /// Somebody else who begins a run while the provider is bound.
-    pub meanwhile: Mutex<Option<Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync>>>,
+    pub meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     pub ended: Mutex<Vec<Ended>>,
     pub looks: watch::Sender<u64>,
     pub ends: watch::Sender<usize>,
@@ -53,7 +54,7 @@ impl Providers for Host {
         assert!(!is_broken, "this directory's plugin breaks the host");
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
-            meanwhile().await;
+            meanwhile.await;
         }
         if let Some(failure) = self.unbound.lock().unwrap().clone() {
             return Err(failure);

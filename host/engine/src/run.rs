@@ -152,7 +152,7 @@ impl Sync {
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
         let taken = self.begin(&order).await?;
-        tracing::info!(mode = ?taken.mode, order.dry_run, "the run begins");
+        tracing::info!(mode = ?taken.mode, dry_run = order.dry_run, "the run begins");
         signals.events.emit(RunEvent::Started {
             run: order.run.clone(),
             mode: taken.mode,

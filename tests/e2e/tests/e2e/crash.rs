@@ -185,7 +185,9 @@ fn a_run_that_was_killed_is_shown_as_not_ended_or_failed_never_as_succeeded() {
 
 #[test]
 fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_nothing() {
-    let org = Org::of(400, 400, 4).start();
+    // A whole run has more requests than a plugin may have handles open.
+    let org = Org::of(400, 1_200, 2).start();
+    org.set(r#"{"limit": 100000}"#);
     let host = Host::beside(&org);
     let id = host.connected("acme", &org).id().to_owned();
     let acme = directory(&host, &id);
@@ -196,13 +198,11 @@ fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_
         org.requests().len()
     };
     let lists = org.member_lists_asked().len();
-    // As slow as a real org, so that a run is under way for longer than from one checkpoint to the next.
-    org.set(r#"{"latency_ms": 250}"#);
 
     for _ in 0..12 {
         org.forget_requests();
         let running = acme.start_sync(&[]);
-        org.wait_for_requests(whole - lists + 24);
+        org.wait_for_requests(whole - lists + 90);
         running.kill();
         assert!(acme.export().rows().is_empty());
     }
@@ -212,7 +212,7 @@ fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_
     assert_eq!(acme.export().rows(), org.expected());
     assert!(report.document()["resumed_from"].is_string(), "{report:#?}");
     assert!(
-        org.requests().len() < whole && org.member_lists_asked().len() < lists,
+        org.requests().len() < whole - 100 && org.member_lists_asked().len() < lists - 100,
         "{} requests where {whole} are a whole run",
         org.requests().len()
     );

@@ -20,6 +20,7 @@ mod records;
 mod resumed;
 mod schedule;
 mod scheduler;
+mod sequences;
 mod service;
 mod setup;
 mod world;

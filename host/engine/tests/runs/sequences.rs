@@ -1,0 +1,37 @@
+//! Whatever happens to a directory, one thing after the other or one within the other: readers see what was read.
+
+mod course;
+mod feed;
+mod model;
+mod reader;
+mod steps;
+mod walk;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use course::Tally;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn runs_2_5_runs_5_1_runs_6_4_and_runs_8_5_hold_whatever_happens(sequence in steps::sequence()) {
+        walk::walk(&sequence);
+    }
+}
+
+#[test]
+fn sequences_reach_every_outcome() {
+    let mut runner = TestRunner::deterministic();
+    let sequences = steps::sequence();
+    let mut tally = Tally::new();
+    for _ in 0..40 {
+        let sequence = sequences.new_tree(&mut runner).unwrap().current();
+        for (what, often) in walk::walk(&sequence) {
+            *tally.entry(what).or_default() += often;
+        }
+    }
+    eprintln!("{tally:#?}");
+}

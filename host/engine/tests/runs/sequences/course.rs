@@ -63,6 +63,8 @@ pub struct Course {
     scripts: Mutex<HashMap<RunId, Arc<Script>>>,
     places: Mutex<Vec<Place>>,
     read: Mutex<HashMap<RunId, Read>>,
+    /// The org that was applied last.
+    good: Mutex<Org>,
     tally: Mutex<Tally>,
 }
 
@@ -84,6 +86,7 @@ impl Course {
                 scripts: Mutex::default(),
                 places: Mutex::default(),
                 read: Mutex::default(),
+                good: Mutex::default(),
                 tally: Mutex::default(),
             }
         })
@@ -101,7 +104,8 @@ impl Course {
 
     pub fn change(&self, edit: &super::steps::Edit) {
         let now = self.provider_time();
-        self.other.provider.change(|org| edit.make(org, now));
+        let good = self.good.lock().unwrap();
+        self.other.provider.change(|org| edit.make(org, &good, now));
     }
 
     pub fn tally(&self, what: &'static str) {
@@ -325,7 +329,11 @@ impl Course {
                 assert!(!approved.was_already);
                 assert_eq!(approved.instead_of.as_ref(), (applied != run).then_some(&run));
                 self.model.lock().unwrap().approve(&run, &applied);
-                self.tally(if applied == run { "approved" } else { "newer one approved" });
+                self.tally(if applied == run {
+                    "approved"
+                } else {
+                    "newer one approved"
+                });
                 let again = approve(&**store, tenant, &run).await.unwrap();
                 assert!(again.was_already);
                 assert_eq!(again.applied.run.run, applied);
@@ -379,8 +387,9 @@ impl Course {
         }
     }
 
-    /// Takes into account how a run has ended, or what it did before its process died.
-    pub async fn settle(&self, store: &dyn Store, run: &RunId) -> Option<Outcome> {
+    /// Takes into account how a run has ended, or what it did before its process died. Answers what became of it, if it
+    /// came to begin.
+    pub async fn settle(&self, store: &dyn Store, run: &RunId) -> Option<Option<Outcome>> {
         let World { tenant, .. } = &self.other;
         let record = match store.run(tenant, run).await {
             Err(StoreError::UnknownRun { .. }) => return None,
@@ -395,7 +404,15 @@ impl Course {
                 let after = model.state.after(&reading);
                 if let Some(org) = &org {
                     let whole = State::default().after(&Reading::of(org));
-                    assert_eq!(after.lines(), whole.lines(), "{:?} or not, it equals the org", record.mode);
+                    assert_eq!(
+                        after.lines(),
+                        whole.lines(),
+                        "{:?} or not, it equals the org",
+                        record.mode
+                    );
+                }
+                if let Some(org) = org {
+                    *self.good.lock().unwrap() = org;
                 }
                 assert_within_limits(&model, &after);
                 let is_first = model.applied.is_empty();
@@ -439,7 +456,7 @@ impl Course {
             Some(Outcome::Cancelled) => self.tally("cancelled"),
             Some(_) | None => {}
         }
-        record.outcome
+        Some(record.outcome)
     }
 }
 

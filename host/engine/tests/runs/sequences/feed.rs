@@ -49,11 +49,7 @@ impl Follower {
     }
 
     /// Follows to the end. At each `applied` record, readers see what they had to see after that run.
-    pub async fn follow(
-        &mut self,
-        world: &World,
-        applied: &HashMap<RunId, State>,
-    ) -> Result<(), StoreError> {
+    pub async fn follow(&mut self, world: &World, applied: &HashMap<RunId, State>) -> Result<(), StoreError> {
         loop {
             let directory = Some(&world.directory);
             let page = world
@@ -64,7 +60,12 @@ impl Follower {
                 self.take(row);
                 if matches!(row.body, ChangeBody::Applied { .. }) {
                     let expected = applied.get(&row.run).expect("a run that was applied");
-                    assert_eq!(self.lines(), expected.lines(), "at the end of {}'s block", row.run);
+                    assert_eq!(
+                        self.lines(),
+                        expected.lines(),
+                        "at the end of {}'s block",
+                        row.run
+                    );
                 }
             }
             assert_eq!(self.at.seq, page.next, "no number is left out");

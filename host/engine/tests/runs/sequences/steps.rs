@@ -1,5 +1,7 @@
 //! What may happen to an org, to a directory, and to a run while it goes on.
 
+use std::collections::BTreeSet;
+
 use idsync_model::{ErrorKind, UnixMillis};
 use proptest::prelude::*;
 
@@ -29,6 +31,8 @@ pub enum Edit {
     EmptyGroup(u8),
     DropGroup(u8),
     DropAllGroups,
+    /// What went since the last applied run is there again.
+    Mend,
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -41,13 +45,14 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => user.clone().prop_map(Edit::Rename),
         1 => user.clone().prop_map(Edit::LoseEmail),
         1 => (user.clone(), user).prop_map(|(from, to)| Edit::MoveEmail(from, to)),
-        3 => any::<u32>().prop_map(Edit::Cut),
+        6 => any::<u32>().prop_map(Edit::Cut),
         5 => Just(Edit::Return),
         8 => (group.clone(), any::<u32>()).prop_map(|(group, members)| Edit::SetGroup(group, members)),
         1 => group.clone().prop_map(Edit::RenameGroup),
         1 => group.clone().prop_map(Edit::EmptyGroup),
         2 => group.prop_map(Edit::DropGroup),
         1 => Just(Edit::DropAllGroups),
+        1 => Just(Edit::Mend),
     ]
 }
 
@@ -55,15 +60,22 @@ fn id(user: u8) -> String {
     format!("u{user:03}")
 }
 
-fn ids(bits: u32) -> Vec<String> {
+fn ids(bits: u32) -> BTreeSet<String> {
     let is_in = |user: &u8| bits & (1 << user) != 0;
     (0..USERS).filter(is_in).map(id).collect()
 }
 
 impl Edit {
-    /// Changes the org. As at a real provider, a group's version moves when its members do; `now` is the provider's.
-    pub fn make(&self, org: &mut Org, now: UnixMillis) {
+    /// Changes the org, of which `good` was applied last. As at a real provider, a group's version moves when its
+    /// members do; `now` is the provider's.
+    pub fn make(&self, org: &mut Org, good: &Org, now: UnixMillis) {
         match self {
+            Self::Mend => {
+                org.users.extend(good.users.clone());
+                for (id, group) in &good.groups {
+                    set_members(org, id, group.members.clone(), now);
+                }
+            }
             Self::Come(user) => org.add_user(&id(*user)),
             Self::Leave(user) => {
                 org.users.remove(&id(*user));
@@ -97,29 +109,31 @@ impl Edit {
                 org.users.retain(|id, _| stay.contains(id));
             }
             Self::Return => (0..USERS).for_each(|user| org.add_user(&id(user))),
-            Self::SetGroup(group, members) => set_members(org, *group, ids(*members), now),
+            Self::SetGroup(group, members) => set_members(org, group_id(*group), ids(*members), now),
             Self::RenameGroup(group) => {
-                if let Some(group) = org.groups.get_mut(GROUPS[usize::from(*group)]) {
+                if let Some(group) = org.groups.get_mut(group_id(*group)) {
                     group.name.push('s');
                 }
             }
-            Self::EmptyGroup(group) => set_members(org, *group, Vec::new(), now),
+            Self::EmptyGroup(group) => set_members(org, group_id(*group), BTreeSet::new(), now),
             Self::DropGroup(group) => {
-                org.groups.remove(GROUPS[usize::from(*group)]);
+                org.groups.remove(group_id(*group));
             }
             Self::DropAllGroups => org.groups.clear(),
         }
     }
 }
 
-fn set_members(org: &mut Org, group: u8, members: Vec<String>, now: UnixMillis) {
-    let id = GROUPS[usize::from(group)];
+fn group_id(group: u8) -> &'static str {
+    GROUPS[usize::from(group)]
+}
+
+fn set_members(org: &mut Org, id: &str, members: BTreeSet<String>, now: UnixMillis) {
     let group = org.groups.entry(id.to_owned()).or_insert_with(|| OrgGroup {
         name: format!("Group {id}"),
-        members: Default::default(),
+        members: BTreeSet::new(),
         changed_at: now,
     });
-    let members = members.into_iter().collect();
     if group.members != members {
         group.members = members;
         group.changed_at = now;
@@ -181,13 +195,13 @@ pub enum Meanwhile {
 
 fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     prop_oneof![
-        8 => (0..3_u8).prop_map(Meanwhile::Approve),
-        3 => (0..3_u8).prop_map(Meanwhile::Discard),
+        12 => prop_oneof![3 => Just(0), 2 => 1..3_u8].prop_map(Meanwhile::Approve),
+        3 => prop_oneof![2 => Just(0), 1 => 1..3_u8].prop_map(Meanwhile::Discard),
         1 => Just(Meanwhile::Disable),
         1 => Just(Meanwhile::Enable),
-        1 => Just(Meanwhile::VerifySettings),
+        2 => Just(Meanwhile::VerifySettings),
         1 => Just(Meanwhile::VerifyKey),
-        2 => prop_oneof![Just(0), Just(31)].prop_map(Meanwhile::Purge),
+        3 => prop_oneof![2 => Just(0), 1 => Just(31)].prop_map(Meanwhile::Purge),
         1 => Just(Meanwhile::JumpBack),
     ]
 }
@@ -210,6 +224,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::BeBusy),
         1 => Just(Event::TakeOver),
         3 => edit().prop_map(Event::Change),
+        2 => (0..GROUPS.len() as u8).prop_map(|group| Event::Change(Edit::DropGroup(group))),
         4 => meanwhile().prop_map(Event::Meet),
     ]
 }
@@ -248,7 +263,7 @@ fn run() -> impl Strategy<Value = Run> {
         prop::collection::vec((at(), event()), 0..3),
         prop::option::weighted(0.06, 0..24_u8),
         1..4_u8,
-        (weighted(0.1), weighted(0.1)),
+        (weighted(0.2), weighted(0.2)),
     )
         .prop_map(
             |(edits, minutes, (is_full, is_dry), events, dies_after, checkpoint_every, refuses_place)| Run {
@@ -281,21 +296,74 @@ pub struct Sequence {
     pub steps: Vec<Step>,
 }
 
+impl Run {
+    fn after(edit: Option<Edit>, minutes: u64) -> Self {
+        Self {
+            edits: edit.into_iter().collect(),
+            minutes,
+            is_full: false,
+            is_dry: false,
+            events: Vec::new(),
+            dies_after: None,
+            checkpoint_every: 2,
+            refuses_place: (false, false),
+        }
+    }
+}
+
+/// A plan that is likely to be held, perhaps something that makes it another one or a stale one, and an answer.
+fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
+    let held = (0..16_u32, 1..30_u64)
+        .prop_map(|(stay, minutes)| Step::Run(Run::after(Some(Edit::Cut(stay)), minutes)));
+    let later = prop_oneof![
+        3 => prop_oneof![
+            2 => Just(None),
+            2 => Just(Some(Edit::Mend)),
+            1 => Just(Some(Edit::Come(9))),
+            2 => any::<u32>().prop_map(|stay| Some(Edit::Cut(stay))),
+        ]
+        .prop_map(|edit| Step::Run(Run::after(edit, 5))),
+        2 => prop_oneof![
+            4 => Just(Meanwhile::Purge(0)),
+            1 => Just(Meanwhile::VerifySettings),
+            1 => Just(Meanwhile::JumpBack),
+        ]
+        .prop_map(Step::Meet),
+    ];
+    let answer = prop_oneof![
+        4 => prop_oneof![Just(0), Just(1)].prop_map(Meanwhile::Approve),
+        1 => Just(Meanwhile::Discard(0)),
+    ];
+    // Who left before is a tombstone by then.
+    let before = (0..USERS).prop_map(|user| Step::Run(Run::after(Some(Edit::Leave(user)), 20)));
+    let before = prop::option::weighted(0.5, before);
+    (before, held, prop::option::weighted(0.7, later), answer).prop_map(|(before, held, later, answer)| {
+        let answer = Step::Meet(answer);
+        before
+            .into_iter()
+            .chain([held])
+            .chain(later)
+            .chain([answer])
+            .collect()
+    })
+}
+
 pub fn sequence() -> impl Strategy<Value = Sequence> {
-    let step = prop_oneof![
-        8 => run().prop_map(Step::Run),
-        4 => meanwhile().prop_map(Step::Meet),
-        1 => Just(Step::Export),
+    let steps = prop_oneof![
+        7 => run().prop_map(|run| vec![Step::Run(run)]),
+        4 => meanwhile().prop_map(|met| vec![Step::Meet(met)]),
+        2 => held_and_answered(),
+        1 => Just(vec![Step::Export]),
     ];
     (
         8..USERS,
         prop::collection::vec(any::<u32>(), 3..=GROUPS.len()),
-        prop::collection::vec(step, 4..16),
+        prop::collection::vec(steps, 6..16),
     )
         .prop_map(|(users, groups, steps)| Sequence {
             users,
             groups,
-            steps,
+            steps: steps.concat(),
         })
 }
 
@@ -304,7 +372,7 @@ impl Sequence {
     pub fn org(&self, now: UnixMillis) -> Org {
         let mut org = Org::of(usize::from(self.users));
         for (group, members) in (0..).zip(&self.groups) {
-            set_members(&mut org, group, ids(*members), now);
+            set_members(&mut org, group_id(group), ids(*members), now);
         }
         org
     }

@@ -143,7 +143,10 @@ impl Walk {
             self.restart();
         }
         let store = Arc::clone(&self.world().store);
-        let outcome = self.wait(self.course.settle(&*store, &id));
+        let Some(outcome) = self.wait(self.course.settle(&*store, &id)) else {
+            self.course.tally("died before it began");
+            return;
+        };
         if has_died && outcome.is_some() {
             self.course.tally("died after its end was stored");
         }

@@ -2,6 +2,7 @@
 
 mod course;
 mod feed;
+mod limits;
 mod model;
 mod reader;
 mod steps;

@@ -7,6 +7,7 @@ use idsync_engine::PLAN_LASTS;
 use idsync_model::{RunId, UnixMillis};
 use idsync_store::StaleWhy;
 
+use super::limits::Limits;
 use crate::org::{Org, OrgUser};
 
 /// How much is forgotten of runs: nothing that is younger.
@@ -161,6 +162,7 @@ pub struct Model {
     pub generation: u64,
     /// Whether the feed is kept from its first change.
     pub is_feed_whole: bool,
+    pub limits: Limits,
 }
 
 impl Default for Model {
@@ -172,6 +174,7 @@ impl Default for Model {
             settings: 0,
             generation: 0,
             is_feed_whole: true,
+            limits: Limits::default(),
         }
     }
 }
@@ -202,7 +205,7 @@ impl Model {
     }
 
     /// A held plan was approved; `shown` is the run that was named, and `applied` the one whose plan it became.
-    pub fn approve(&mut self, shown: &RunId, applied: &RunId) {
+    pub fn approve(&mut self, shown: &RunId, applied: &RunId, now: UnixMillis) {
         let plan = self.plan(applied).clone();
         assert_eq!(self.state, plan.before, "nothing else was applied since");
         for plan in &mut self.plans {
@@ -213,6 +216,7 @@ impl Model {
                 plan.approved_as = Some(applied.clone());
             }
         }
+        self.limits.approve(&plan.after, now);
         self.apply(applied, plan.after);
     }
 

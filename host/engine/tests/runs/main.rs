@@ -18,6 +18,7 @@ mod properties;
 mod reads;
 mod records;
 mod resumed;
+mod rows;
 mod schedule;
 mod scheduler;
 mod sequences;

@@ -1,9 +1,9 @@
 //! Whatever happens to a directory, one thing after the other or one within the other: readers see what was read.
 
 mod course;
-mod feed;
+pub mod feed;
 mod limits;
-mod model;
+pub mod model;
 mod reader;
 mod steps;
 mod walk;

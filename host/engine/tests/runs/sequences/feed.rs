@@ -11,6 +11,16 @@ use crate::world::World;
 /// How many changes are read at once: so few that blocks are cut.
 const PAGE: u64 = 7;
 
+/// All changes of the directory.
+pub async fn changes(world: &World) -> Vec<ChangeRow> {
+    let start = FeedCursor { feed: None, seq: 0 };
+    let page = world
+        .store
+        .changes(&world.tenant, &start, Some(&world.directory), 1_000)
+        .await;
+    page.unwrap().rows
+}
+
 /// What a reader has made of the changes so far.
 #[derive(Debug, Clone)]
 pub struct Follower {

@@ -32,6 +32,9 @@ pub struct Script {
     pub stop: CancellationToken,
     /// Told when the process dies.
     pub death: Notify,
+    /// What a full run must make up for, of all that was when this one began.
+    full_mark: u64,
+    must_be_full: bool,
 }
 
 impl Script {
@@ -116,7 +119,13 @@ impl Course {
         std::mem::take(&mut *self.tally.lock().unwrap())
     }
 
-    pub fn put_script(&self, run: &RunId, script: Script) -> Arc<Script> {
+    /// A run is about to begin.
+    pub fn put_script(&self, run: &RunId, mut script: Script) -> Arc<Script> {
+        {
+            let model = self.model.lock().unwrap();
+            script.full_mark = model.full_mark;
+            script.must_be_full = model.full_mark > model.full_mark_done;
+        }
         let script = Arc::new(script);
         self.scripts
             .lock()
@@ -259,6 +268,7 @@ impl Course {
                 let domain = ["example.com", "example.org"][usize::try_from(settings).unwrap()];
                 self.verify(|verified| {
                     verified.settings = Settings::from_iter([("domain".to_owned(), domain.to_owned())]);
+                    domain.clone_into(&mut verified.fingerprint);
                 })
                 .await;
             }
@@ -299,6 +309,7 @@ impl Course {
         let now = self.other.directory().await;
         let mut verified = now.verified.expect("verified at the begin");
         change(&mut verified);
+        self.model.lock().unwrap().full_mark += 1;
         store
             .record_verification(tenant, directory, verified, now.settings_mark)
             .await
@@ -328,6 +339,8 @@ impl Course {
             (Answer::Applies(applied), Ok(approved)) => {
                 assert_eq!(approved.applied.run.run, applied);
                 assert!(!approved.was_already);
+                let raised = self.other.directory().await.generation;
+                assert!(raised > generation, "each apply raises it");
                 assert_eq!(approved.instead_of.as_ref(), (applied != run).then_some(&run));
                 let now = self.other.clock.time();
                 self.model.lock().unwrap().approve(&run, &applied, now);
@@ -399,9 +412,16 @@ impl Course {
         };
         let generation = self.other.directory().await.generation;
         let read = self.read.lock().unwrap().remove(run);
+        let script = self.script(run);
         let mut model = self.model.lock().unwrap();
+        let is_full = record.mode == Mode::Full;
+        assert!(is_full || !script.must_be_full, "it makes up for what was");
+        let makes_up_for = if is_full { script.full_mark } else { 0 };
+        let generation_before = std::mem::replace(&mut model.generation, generation);
         match record.outcome {
             Some(Outcome::Succeeded) if !record.dry_run => {
+                assert!(generation > generation_before, "each apply raises it");
+                model.full_mark_done = model.full_mark_done.max(makes_up_for);
                 let (reading, org) = read.expect("it has read everything");
                 let after = model.state.after(&reading);
                 if let Some(org) = &org {
@@ -417,9 +437,10 @@ impl Course {
                     *self.good.lock().unwrap() = org;
                 }
                 let is_first = model.applied.is_empty();
-                self.tally(match record.mode {
-                    Mode::Full => "applied: full",
-                    Mode::Incremental => "applied: incremental",
+                self.tally(if is_full {
+                    "applied: full"
+                } else {
+                    "applied: incremental"
                 });
                 if record.resumed_from.is_some() {
                     self.tally("applied: resumed");
@@ -451,6 +472,7 @@ impl Course {
                     generation,
                     settings,
                     made_at: now,
+                    makes_up_for,
                     stands: Stands::Held,
                     is_kept: true,
                     approved_as: None,

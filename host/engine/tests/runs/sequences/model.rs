@@ -132,6 +132,8 @@ pub struct Plan {
     pub generation: u64,
     pub settings: u64,
     pub made_at: UnixMillis,
+    /// What a full read makes up for, where it is one.
+    pub makes_up_for: u64,
     pub stands: Stands,
     /// Whether it can still be looked at.
     pub is_kept: bool,
@@ -162,6 +164,10 @@ pub struct Model {
     pub generation: u64,
     /// Whether the feed is kept from its first change.
     pub is_feed_whole: bool,
+    /// Raised by whatever a full run must follow, …
+    pub full_mark: u64,
+    /// … and how much of that was made up for.
+    pub full_mark_done: u64,
     pub limits: Limits,
 }
 
@@ -174,6 +180,8 @@ impl Default for Model {
             settings: 0,
             generation: 0,
             is_feed_whole: true,
+            full_mark: 0,
+            full_mark_done: 0,
             limits: Limits::default(),
         }
     }
@@ -201,6 +209,7 @@ impl Model {
             let is_young = plan.made_at <= held.made_at && held.made_at.since(plan.made_at) <= PLAN_LASTS;
             plan.is_kept &= is_young;
         }
+        self.full_mark += 1;
         self.plans.push(held);
     }
 
@@ -217,6 +226,7 @@ impl Model {
             }
         }
         self.limits.approve(&plan.after, now);
+        self.full_mark_done = self.full_mark_done.max(plan.makes_up_for);
         self.apply(applied, plan.after);
     }
 

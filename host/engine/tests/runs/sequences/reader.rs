@@ -93,7 +93,9 @@ pub async fn read(
             staging.checkpoint(state).await.map_err(|e| refused(&e))?;
         }
     }
-    let is_one_moment = !is_resumed && course.org() == at_begin;
+    let as_read = course.org();
+    course.meet(&run, At::Read, Some(&context)).await?;
+    let is_one_moment = !is_resumed && as_read == at_begin;
     course.note_read(&run, place.reading, is_one_moment.then_some(at_begin));
     Ok(())
 }

@@ -145,6 +145,8 @@ fn set_members(org: &mut Org, id: &str, members: BTreeSet<String>, now: UnixMill
 pub enum At {
     /// Before its page of that number, counted anew by each run.
     Page(u8),
+    /// After its last page.
+    Read,
     /// Before the plan is made.
     Plan,
     /// Before the plan is applied or held.
@@ -232,6 +234,7 @@ fn event() -> impl Strategy<Value = Event> {
 fn at() -> impl Strategy<Value = At> {
     prop_oneof![
         5 => (0..16_u8).prop_map(At::Page),
+        1 => Just(At::Read),
         1 => Just(At::Plan),
         2 => Just(At::End),
     ]
@@ -323,6 +326,13 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
             2 => any::<u32>().prop_map(|stay| Some(Edit::Cut(stay))),
         ]
         .prop_map(|edit| Step::Run(Run::after(edit, 5))),
+        // The plan is answered while the next run goes on.
+        2 => (at(), prop_oneof![Just(None), Just(Some(Edit::Mend)), edit().prop_map(Some)], 0..2_u8).prop_map(
+            |(at, edit, latest)| Step::Run(Run {
+                events: vec![(at, Event::Meet(Meanwhile::Approve(latest)))],
+                ..Run::after(edit, 5)
+            })
+        ),
         2 => prop_oneof![
             4 => Just(Meanwhile::Purge(0)),
             1 => Just(Meanwhile::VerifySettings),
@@ -348,17 +358,30 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// A group changes twice within a moment, once before and once after it is read.
+fn changed_twice() -> impl Strategy<Value = Vec<Step>> {
+    let group = 0..GROUPS.len() as u8;
+    (group, any::<u32>(), any::<u32>(), 1..30_u64).prop_map(|(group, before, after, minutes)| {
+        let twice = Run {
+            events: vec![(At::Read, Event::Change(Edit::SetGroup(group, after)))],
+            ..Run::after(Some(Edit::SetGroup(group, before)), 20)
+        };
+        vec![Step::Run(twice), Step::Run(Run::after(None, minutes))]
+    })
+}
+
 pub fn sequence() -> impl Strategy<Value = Sequence> {
     let steps = prop_oneof![
         7 => run().prop_map(|run| vec![Step::Run(run)]),
         4 => meanwhile().prop_map(|met| vec![Step::Meet(met)]),
         2 => held_and_answered(),
+        1 => changed_twice(),
         1 => Just(vec![Step::Export]),
     ];
     (
         8..USERS,
         prop::collection::vec(any::<u32>(), 3..=GROUPS.len()),
-        prop::collection::vec(steps, 6..16),
+        prop::collection::vec(steps, 6..14),
     )
         .prop_map(|(users, groups, steps)| Sequence {
             users,

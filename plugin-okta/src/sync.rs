@@ -57,6 +57,7 @@ pub async fn sync<H: Host>(
         lists: Cell::new(0),
         has_news: Cell::new(false),
         pages_put: Cell::new(0),
+        is_too_large_told: Cell::new(false),
         checkpoint_at: Cell::new(host.monotonic() + CHECKPOINT_EVERY),
     };
     let result = run.whole(&request).await;
@@ -108,6 +109,8 @@ struct Run<'r, 'h, H: Host> {
     has_news: Cell<bool>,
     /// Pages that were put since the last checkpoint was due.
     pages_put: Cell<u32>,
+    /// Whether it was said that the cursor has grown too large.
+    is_too_large_told: Cell<bool>,
     checkpoint_at: Cell<Duration>,
 }
 
@@ -251,11 +254,13 @@ impl<H: Host> Run<'_, '_, H> {
             .set(self.client.host.monotonic() + CHECKPOINT_EVERY);
         self.pages_put.set(0);
         let Some(state) = self.cursor.borrow().to_bytes() else {
-            self.client.host.log(
-                LogLevel::Warn,
-                "no checkpoint was taken, because the run has too many places to go on from",
-                &[],
-            );
+            if !self.is_too_large_told.replace(true) {
+                self.client.host.log(
+                    LogLevel::Warn,
+                    "no checkpoint is taken any more, because the run has too many places to go on from",
+                    &[],
+                );
+            }
             return;
         };
         self.has_news.set(false);

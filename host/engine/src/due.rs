@@ -17,9 +17,9 @@ pub enum Due {
 /// When a directory runs next. A stored time that is ahead of now, where it can't be, counts as past (RUNS 6.7); a
 /// wish of the provider's delays at most to the schedule's next time but one.
 pub fn when(times: &Times, directory: &DirectoryId, now: UnixMillis) -> Due {
-    let last_began = times.last_began_at.filter(|began| *began <= now);
-    let Some(last_began) = last_began else {
-        return Due::Since(now);
+    // One that never ran has waited longest of all: with `now` it would come last at each look.
+    let Some(last_began) = times.last_began_at.filter(|began| *began <= now) else {
+        return Due::Since(UnixMillis(0));
     };
     if times.is_due {
         return Due::Since(last_began);

@@ -39,13 +39,15 @@ impl<'a> Reading<'a> {
             },
             Arc::clone(&begun.signals.events),
         ));
+        let began = tokio::time::Instant::now();
         let end = self
             .call(provider, Arc::clone(&staging) as Arc<dyn Staging>)
             .await;
         staging.seal();
         let is_resumed = self.resume.is_some();
         let mut spent = Spent::of(&end);
-        match self.believe(end.result, &staging).await {
+        let has_had_its_time = began.elapsed() >= begun.order.limits.time.mul_f64(0.9);
+        match self.believe(end.result, &staging, has_had_its_time).await {
             Ok(summary) => {
                 spent.facts.notes = summary.notes;
                 Ok(Read {
@@ -127,6 +129,7 @@ impl<'a> Reading<'a> {
         &self,
         result: Result<SyncSummary, Failure>,
         staging: &RunStaging,
+        has_had_its_time: bool,
     ) -> Result<SyncSummary, Failure> {
         if let Some(broken) = staging.broken() {
             return Err(if broken.is_hosts {
@@ -149,6 +152,18 @@ impl<'a> Reading<'a> {
                     kind: ErrorKind::Plugin,
                     summary: format!(
                         "the plugin ended the run as cancelled, which nobody asked for: {}",
+                        failure.summary
+                    ),
+                    hint: PLUGIN_HINT.to_owned(),
+                    ..failure
+                });
+            }
+            // A deadline is followed by another run at once, and never disables.
+            Err(failure) if failure.kind == ErrorKind::Deadline && !has_had_its_time => {
+                return Err(Failure {
+                    kind: ErrorKind::Plugin,
+                    summary: format!(
+                        "the plugin ended the run as out of time, of which it had left: {}",
                         failure.summary
                     ),
                     hint: PLUGIN_HINT.to_owned(),

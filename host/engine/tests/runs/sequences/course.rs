@@ -193,20 +193,20 @@ impl Course {
             }
             Event::AskToCancel => {
                 let other = &self.other;
-                let asked = cancel(&*other.store, &other.tenant, run).await;
+                let asked = aside(cancel(&*other.store, &other.tenant, run));
                 asked.expect("a run that is known");
                 return end_when_told(context).await;
             }
-            Event::BeBusy => self.run_beside(None).await,
-            Event::TakeOver => {
+            Event::BeBusy => aside(self.run_beside(None)),
+            Event::TakeOver => aside(async {
                 let lease = self.other.directory().await.lease;
                 self.run_beside(lease.map(|lease| lease.fence)).await;
-            }
+            }),
             Event::Change(edit) => {
                 self.tally("org changed while read");
                 self.change(edit);
             }
-            Event::Meet(meanwhile) => self.meet_directory(meanwhile).await,
+            Event::Meet(meanwhile) => aside(self.meet_directory(meanwhile)),
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Course {
                 matches!(report.outcome, Outcome::Succeeded | Outcome::Held),
                 "{report:?}"
             );
-            self.tally("run beside");
+            self.tally(if is_free { "run beside" } else { "taken over" });
             self.settle(&*self.other.store, &run).await;
         } else {
             let error = ended.expect_err("a run goes on");
@@ -487,6 +487,21 @@ impl Course {
     }
 }
 
+/// What others do meanwhile, on a thread of their own: it does not die with the process that runs the steps.
+fn aside<T: Send>(what: impl Future<Output = T> + Send) -> T {
+    let apart = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(what)
+    };
+    std::thread::scope(|scope| match scope.spawn(apart).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// A plugin that was told to end does so.
 async fn end_when_told(context: Option<&CallContext>) -> Result<(), Failure> {
     let Some(context) = context else {
@@ -521,16 +536,7 @@ impl EventSink for Watcher {
             "apply" | "hold" => At::End,
             _ => return,
         };
-        // On a thread of its own, since a runtime's thread can't wait for another runtime.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                let met = runtime.block_on(self.course.meet(&self.run, at, None));
-                met.expect("no plugin is running that could fail");
-            });
-        });
+        let met = aside(self.course.meet(&self.run, at, None));
+        met.expect("no plugin is running that could fail");
     }
 }

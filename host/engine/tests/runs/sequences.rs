@@ -1,5 +1,6 @@
 //! Whatever happens to a directory, one thing after the other or one within the other: readers see what was read.
 
+mod answers;
 mod course;
 pub mod feed;
 mod limits;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use idsync_engine::{RunOrder, approve, cancel, discard};
+use idsync_engine::{RunOrder, cancel};
 use idsync_model::{
     CallContext, DirectoryState, DisabledReason, ErrorKind, EventSink, Failure, Mode, Outcome, RunEvent,
     RunId, Settings, UnixMillis,
@@ -13,7 +13,7 @@ use idsync_store::{PurgeOrder, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Answer, Model, Plan, Reading, Stands, State};
+use super::model::{Model, Plan, Reading, Stands, State};
 use super::reader::{self, Place};
 use super::steps::{At, Event, Meanwhile, Run};
 use crate::org::Org;
@@ -193,20 +193,20 @@ impl Course {
             }
             Event::AskToCancel => {
                 let other = &self.other;
-                let asked = cancel(&*other.store, &other.tenant, run).await;
+                let asked = aside(cancel(&*other.store, &other.tenant, run));
                 asked.expect("a run that is known");
                 return end_when_told(context).await;
             }
-            Event::BeBusy => self.run_beside(None).await,
-            Event::TakeOver => {
+            Event::BeBusy => aside(self.run_beside(None)),
+            Event::TakeOver => aside(async {
                 let lease = self.other.directory().await.lease;
                 self.run_beside(lease.map(|lease| lease.fence)).await;
-            }
+            }),
             Event::Change(edit) => {
                 self.tally("org changed while read");
                 self.change(edit);
             }
-            Event::Meet(meanwhile) => self.meet_directory(meanwhile).await,
+            Event::Meet(meanwhile) => aside(self.meet_directory(meanwhile)),
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Course {
                 matches!(report.outcome, Outcome::Succeeded | Outcome::Held),
                 "{report:?}"
             );
-            self.tally("run beside");
+            self.tally(if is_free { "run beside" } else { "taken over" });
             self.settle(&*self.other.store, &run).await;
         } else {
             let error = ended.expect_err("a run goes on");
@@ -249,8 +249,8 @@ impl Course {
             ..
         } = &self.other;
         match meanwhile {
-            Meanwhile::Approve(latest) => self.approve(*latest).await,
-            Meanwhile::Discard(latest) => self.discard(*latest).await,
+            Meanwhile::Approve(latest) => self.approve_plan(*latest).await,
+            Meanwhile::Discard(latest) => self.discard_plan(*latest).await,
             Meanwhile::Disable => {
                 self.tally("disabled");
                 let reason = Some(DisabledReason::Person);
@@ -314,92 +314,6 @@ impl Course {
             .record_verification(tenant, directory, verified, now.settings_mark)
             .await
             .unwrap();
-    }
-
-    /// The run whose plan was held as the latest but so many.
-    fn latest_held(&self, latest: u8) -> Option<RunId> {
-        let model = self.model.lock().unwrap();
-        let plan = model.plans.iter().rev().nth(usize::from(latest));
-        plan.map(|plan| plan.run.clone())
-    }
-
-    async fn approve(&self, latest: u8) {
-        let Some(run) = self.latest_held(latest) else {
-            return;
-        };
-        let World { store, tenant, .. } = &self.other;
-        let generation = self.other.directory().await.generation;
-        let expected = {
-            let mut model = self.model.lock().unwrap();
-            model.generation = generation;
-            model.answer(&run, self.other.clock.time())
-        };
-        let answer = approve(&**store, tenant, &run).await;
-        match (expected, answer) {
-            (Answer::Applies(applied), Ok(approved)) => {
-                assert_eq!(approved.applied.run.run, applied);
-                assert!(!approved.was_already);
-                let raised = self.other.directory().await.generation;
-                assert!(raised > generation, "each apply raises it");
-                assert_eq!(approved.instead_of.as_ref(), (applied != run).then_some(&run));
-                let now = self.other.clock.time();
-                self.model.lock().unwrap().approve(&run, &applied, now);
-                self.tally(if applied == run {
-                    "approved"
-                } else {
-                    "newer one approved"
-                });
-                let again = approve(&**store, tenant, &run).await.unwrap();
-                assert!(again.was_already);
-                assert_eq!(again.applied.run.run, applied);
-            }
-            (Answer::Applied(applied), Ok(approved)) => {
-                assert_eq!(approved.applied.run.run, applied);
-                assert!(approved.was_already);
-                self.tally("approved again");
-            }
-            (Answer::Stale(expected), Err(StoreError::StalePlan { why, .. })) => {
-                assert_eq!(why, expected);
-                self.tally(match why {
-                    idsync_store::StaleWhy::Generation => "stale: directory",
-                    idsync_store::StaleWhy::Settings => "stale: settings",
-                    idsync_store::StaleWhy::Age => "stale: age",
-                });
-            }
-            (Answer::SupersededBy(expected), Err(StoreError::SupersededBy { by, .. })) => {
-                assert_eq!(by, expected);
-                self.tally("superseded, not approved");
-            }
-            (Answer::NotHeld, Err(StoreError::NotHeld { .. })) => self.tally("not held"),
-            (Answer::MayBeForgotten, _) => {}
-            (expected, answer) => panic!("{expected:?} and not {answer:?}"),
-        }
-    }
-
-    async fn discard(&self, latest: u8) {
-        let Some(run) = self.latest_held(latest) else {
-            return;
-        };
-        let World { store, tenant, .. } = &self.other;
-        let now = self.other.clock.time();
-        let (stands, may_be_forgotten) = {
-            let model = self.model.lock().unwrap();
-            let may_be_forgotten = model.answer(&run, now) == Answer::MayBeForgotten;
-            (model.plan(&run).stands.clone(), may_be_forgotten)
-        };
-        if may_be_forgotten {
-            return;
-        }
-        match (stands, discard(&**store, tenant, &run).await) {
-            (Stands::Held, Ok(_)) => {
-                self.tally("discarded");
-                self.model.lock().unwrap().discard(&run);
-            }
-            (Stands::Discarded, Ok(_))
-            | (Stands::Superseded(_), Err(StoreError::SupersededBy { .. }))
-            | (Stands::Approved, Err(StoreError::NotHeld { .. })) => {}
-            (stands, answer) => panic!("{stands:?} and not {answer:?}"),
-        }
     }
 
     /// Takes into account how a run has ended, or what it did before its process died. Answers what became of it, if it
@@ -487,6 +401,21 @@ impl Course {
     }
 }
 
+/// What others do meanwhile, on a thread of their own: it does not die with the process that runs the steps.
+fn aside<T: Send>(what: impl Future<Output = T> + Send) -> T {
+    let apart = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(what)
+    };
+    std::thread::scope(|scope| match scope.spawn(apart).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// A plugin that was told to end does so.
 async fn end_when_told(context: Option<&CallContext>) -> Result<(), Failure> {
     let Some(context) = context else {
@@ -521,16 +450,7 @@ impl EventSink for Watcher {
             "apply" | "hold" => At::End,
             _ => return,
         };
-        // On a thread of its own, since a runtime's thread can't wait for another runtime.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                let met = runtime.block_on(self.course.meet(&self.run, at, None));
-                met.expect("no plugin is running that could fail");
-            });
-        });
+        let met = aside(self.course.meet(&self.run, at, None));
+        met.expect("no plugin is running that could fail");
     }
 }

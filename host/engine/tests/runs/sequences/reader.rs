@@ -203,11 +203,11 @@ async fn read_members(
     let last = rows.last().cloned();
     let read_at = course.provider_time();
     let verdict = staging.put_members(id(&group), rows, read_at, part).await?;
-    let list = place.reading.lists.entry(group).or_default();
+    let known = place.reading.lists.entry(group).or_default();
     if is_first {
-        list.clear();
+        known.clear();
     }
-    list.extend(page);
+    known.extend(page);
     place.members = match verdict {
         MembersVerdict::ReadAgain => {
             course.tally("empty list read again");

@@ -9,7 +9,7 @@ use crate::org::{Org, OrgGroup};
 
 /// How many users an org may have, and how many groups.
 const USERS: u8 = 25;
-const GROUPS: [&str; 5] = ["time0", "tag1", "plain2", "time3", "time4"];
+const GROUPS: u8 = 5;
 
 /// A change of the org. Users and groups are named by number, sets of users by bits.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub enum Edit {
 
 fn edit() -> impl Strategy<Value = Edit> {
     let user = 0..USERS;
-    let group = 0..GROUPS.len() as u8;
+    let group = 0..GROUPS;
     prop_oneof![
         6 => user.clone().prop_map(Edit::Come),
         4 => user.clone().prop_map(Edit::Leave),
@@ -125,7 +125,8 @@ impl Edit {
 }
 
 fn group_id(group: u8) -> &'static str {
-    GROUPS[usize::from(group)]
+    // Most have a time as version, one has a tag, and one has none.
+    ["time0", "tag1", "plain2", "time3", "time4"][usize::from(group)]
 }
 
 fn set_members(org: &mut Org, id: &str, members: BTreeSet<String>, now: UnixMillis) {
@@ -199,11 +200,11 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     prop_oneof![
         12 => prop_oneof![3 => Just(0), 2 => 1..3_u8].prop_map(Meanwhile::Approve),
         3 => prop_oneof![2 => Just(0), 1 => 1..3_u8].prop_map(Meanwhile::Discard),
-        1 => Just(Meanwhile::Disable),
+        2 => Just(Meanwhile::Disable),
         1 => Just(Meanwhile::Enable),
         2 => Just(Meanwhile::VerifySettings),
-        1 => Just(Meanwhile::VerifyKey),
-        3 => prop_oneof![2 => Just(0), 1 => Just(31)].prop_map(Meanwhile::Purge),
+        2 => Just(Meanwhile::VerifyKey),
+        5 => prop_oneof![1 => Just(0), 2 => Just(31)].prop_map(Meanwhile::Purge),
         1 => Just(Meanwhile::JumpBack),
     ]
 }
@@ -222,11 +223,11 @@ fn event() -> impl Strategy<Value = Event> {
         3 => failure().prop_map(Event::Fail),
         1 => Just(Event::Cancel),
         1 => Just(Event::AskToCancel),
-        1 => Just(Event::Stop),
+        2 => Just(Event::Stop),
         1 => Just(Event::BeBusy),
-        1 => Just(Event::TakeOver),
+        2 => Just(Event::TakeOver),
         3 => edit().prop_map(Event::Change),
-        2 => (0..GROUPS.len() as u8).prop_map(|group| Event::Change(Edit::DropGroup(group))),
+        2 => (0..GROUPS).prop_map(|group| Event::Change(Edit::DropGroup(group))),
         4 => meanwhile().prop_map(Event::Meet),
     ]
 }
@@ -266,7 +267,7 @@ fn run() -> impl Strategy<Value = Run> {
         prop::collection::vec((at(), event()), 0..3),
         prop::option::weighted(0.06, 0..24_u8),
         1..4_u8,
-        (weighted(0.2), weighted(0.2)),
+        (weighted(0.3), weighted(0.3)),
     )
         .prop_map(
             |(edits, minutes, (is_full, is_dry), events, dies_after, checkpoint_every, refuses_place)| Run {
@@ -333,12 +334,7 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
                 ..Run::after(edit, 5)
             })
         ),
-        2 => prop_oneof![
-            4 => Just(Meanwhile::Purge(0)),
-            1 => Just(Meanwhile::VerifySettings),
-            1 => Just(Meanwhile::JumpBack),
-        ]
-        .prop_map(Step::Meet),
+        2 => makes_stale(),
     ];
     let answer = prop_oneof![
         4 => prop_oneof![Just(0), Just(1)].prop_map(Meanwhile::Approve),
@@ -358,9 +354,31 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+fn makes_stale() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        Just(Meanwhile::Purge(0)),
+        Just(Meanwhile::VerifySettings),
+        Just(Meanwhile::JumpBack),
+    ]
+    .prop_map(Step::Meet)
+}
+
+/// A plan that is held, and approved when the directory is another one.
+fn approved_late() -> impl Strategy<Value = Vec<Step>> {
+    ((0..USERS, 0..USERS), makes_stale()).prop_map(|((one, two), stale)| {
+        let left = Run {
+            edits: vec![Edit::Leave(one), Edit::Leave(two)],
+            ..Run::after(Some(Edit::Mend), 20)
+        };
+        let cut = Run::after(Some(Edit::Cut(1)), 20);
+        let approve = Step::Meet(Meanwhile::Approve(0));
+        vec![Step::Run(left), Step::Run(cut), stale, approve]
+    })
+}
+
 /// A group changes twice within a moment, once before and once after it is read.
 fn changed_twice() -> impl Strategy<Value = Vec<Step>> {
-    let group = 0..GROUPS.len() as u8;
+    let group = 0..GROUPS;
     (group, any::<u32>(), any::<u32>(), 1..30_u64).prop_map(|(group, before, after, minutes)| {
         let twice = Run {
             events: vec![(At::Read, Event::Change(Edit::SetGroup(group, after)))],
@@ -370,17 +388,31 @@ fn changed_twice() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// A group is deleted after it was listed, and before its members are read.
+fn deleted_while_read() -> impl Strategy<Value = Vec<Step>> {
+    (3..GROUPS, 4..9_u8).prop_map(|(group, page)| {
+        let deleted = Run {
+            is_full: true,
+            events: vec![(At::Page(page), Event::Change(Edit::DropGroup(group)))],
+            ..Run::after(Some(Edit::SetGroup(group, u32::MAX)), 20)
+        };
+        vec![Step::Run(deleted)]
+    })
+}
+
 pub fn sequence() -> impl Strategy<Value = Sequence> {
     let steps = prop_oneof![
-        7 => run().prop_map(|run| vec![Step::Run(run)]),
-        4 => meanwhile().prop_map(|met| vec![Step::Meet(met)]),
-        2 => held_and_answered(),
+        8 => run().prop_map(|run| vec![Step::Run(run)]),
+        5 => meanwhile().prop_map(|met| vec![Step::Meet(met)]),
+        3 => held_and_answered(),
+        1 => approved_late(),
         1 => changed_twice(),
+        1 => deleted_while_read(),
         1 => Just(vec![Step::Export]),
     ];
     (
         8..USERS,
-        prop::collection::vec(any::<u32>(), 3..=GROUPS.len()),
+        prop::collection::vec(any::<u32>(), 3..=usize::from(GROUPS)),
         prop::collection::vec(steps, 6..14),
     )
         .prop_map(|(users, groups, steps)| Sequence {

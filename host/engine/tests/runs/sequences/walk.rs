@@ -263,7 +263,7 @@ impl Walk {
             directory,
             ..
         } = self.world();
-        let (told, end) = std::sync::mpsc::channel();
+        let (told, end) = std::sync::mpsc::sync_channel(1);
         let sink = Box::new(move |row| {
             if let ExportRow::End { cursor, .. } = row {
                 told.send(cursor).unwrap();

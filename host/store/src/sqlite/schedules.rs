@@ -25,7 +25,7 @@ pub(super) fn after_run(
             not_before = :not_before,
             not_before_reason = :not_before_reason,
             is_due = max(is_due, :is_due),
-            provider_time = coalesce(:provider_time, provider_time)
+            provider_time = max(coalesce(:provider_time, provider_time), coalesce(provider_time, :provider_time))
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const DISABLE: &str = "
         UPDATE directory

@@ -287,8 +287,14 @@ pub enum StoreError {
     },
 }
 
+/// What SQLite says when there is no space for the file that its readers share, `-shm` (sqlite.org/rescode.html).
+const NO_SPACE_TO_READ: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error().map(|error| error.extended_code) == Some(NO_SPACE_TO_READ) {
+            return Self::Full(error);
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_capability::keys::KeyPair;
+use idsync_capability::vault::SealedValues;
 use idsync_engine::VerifyOrder;
 use idsync_model::{
     CallContext, CancellationToken, Check, CheckOutcome, Description, ErrorKind, Failure, NoEvents,
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::App;
 use crate::error::{CommandError, Kind};
 use crate::operation::view::unfitting;
-use crate::vault::StoredValues;
+use crate::vault::{StoredValues, UnchangedValues};
 
 /// How long the host's own verification may take.
 const VERIFY_TIME: Duration = Duration::from_mins(5);
@@ -42,6 +43,17 @@ impl Which {
             Self::Next | Self::Present => SecretOf::Next,
         }
     }
+}
+
+/// On whose behalf a plugin is called, which decides what becomes of what it keeps.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// A person.
+    Person,
+    /// A run, for as long as it may write.
+    Run(&'a RunId),
+    /// The host by itself: nothing is kept, because nobody was told.
+    Host,
 }
 
 /// All that a run needs of its plugin.
@@ -79,7 +91,7 @@ pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Read
         tracing::info!(%run, directory = %directory.id, "{text}");
         note = Some(text);
     }
-    let bound = bind(app, &plugin, directory, Which::Verified, Some(run)).await?;
+    let bound = bind(app, &plugin, directory, Which::Verified, Caller::Run(run)).await?;
     Ok(Ready {
         plugin_version: description.version.clone(),
         plugin_digest: plugin.digest().to_string(),
@@ -97,7 +109,7 @@ pub async fn bind(
     plugin: &Arc<Plugin>,
     directory: &Directory,
     which: Which,
-    run: Option<&RunId>,
+    caller: Caller<'_>,
 ) -> Result<BoundPlugin, CommandError> {
     let sealer = app.master_key().directory_sealer(directory.id.clone());
     let key = match key(app, directory, which).await? {
@@ -122,13 +134,15 @@ pub async fn bind(
     if which.secrets() == SecretOf::Next {
         vault = vault.for_verification();
     }
-    if let Some(run) = run {
-        vault = vault.for_run(run.clone());
-    }
+    let values: Arc<dyn SealedValues> = match caller {
+        Caller::Person => Arc::new(StoredValues(vault)),
+        Caller::Run(run) => Arc::new(StoredValues(vault.for_run(run.clone()))),
+        Caller::Host => Arc::new(UnchangedValues(StoredValues(vault))),
+    };
     Ok(plugin.bind(Grants {
         directory: Some(directory.id.clone()),
         key,
-        vault: Some((Arc::new(StoredValues(vault)), sealer)),
+        vault: Some((values, sealer)),
         limits: None,
     }))
 }
@@ -207,7 +221,7 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
         plugin_version: version.clone(),
         by_person: false,
     };
-    let provider = bind(app, plugin, directory, Which::Verified, None).await?;
+    let provider = bind(app, plugin, directory, Which::Verified, Caller::Host).await?;
     let context = CallContext {
         run: None,
         time_limit: VERIFY_TIME,

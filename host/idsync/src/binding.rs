@@ -192,7 +192,9 @@ pub async fn fingerprint(
     Ok(hex(&digest.finalize()))
 }
 
-/// What is synced with now is verified with the new version. What waits for a verification by a person goes on waiting.
+/// What is synced with now is verified with the new version of the plugin; what waits for a person's verification goes
+/// on waiting. While a secret waits nothing is recorded, because a record would put it in force: the next run verifies
+/// once more then.
 async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) -> Result<(), CommandError> {
     let version = &plugin.description().version;
     let Some(verified) = &directory.verified else {
@@ -201,26 +203,6 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
         }
         .into());
     };
-    if !directory.waiting_secrets.is_empty() {
-        return Err(not_verified_again(
-            directory,
-            version,
-            &format!(
-                "{} waits to be verified too",
-                directory.waiting_secrets.join(" and ")
-            ),
-        ));
-    }
-    let order = VerifyOrder {
-        tenant: directory.tenant.clone(),
-        directory: directory.id.clone(),
-        settings: verified.settings.clone(),
-        settings_mark: directory.settings_mark,
-        kid: key(app, directory, Which::Verified).await?.map(|key| key.kid),
-        fingerprint: fingerprint(app, directory, version, Which::Verified).await?,
-        plugin_version: version.clone(),
-        by_person: false,
-    };
     let provider = bind(app, plugin, directory, Which::Verified, Caller::Host).await?;
     let context = CallContext {
         run: None,
@@ -228,14 +210,23 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
         cancel: CancellationToken::new(),
         events: Arc::new(NoEvents),
     };
-    let verification = Box::pin(idsync_engine::verify(
-        app.store(),
-        app.clock().as_ref(),
-        order,
-        &provider,
-        context,
-    ))
-    .await?;
+    let verification = if directory.waiting_secrets.is_empty() {
+        let order = VerifyOrder {
+            tenant: directory.tenant.clone(),
+            directory: directory.id.clone(),
+            settings: verified.settings.clone(),
+            settings_mark: directory.settings_mark,
+            kid: key(app, directory, Which::Verified).await?.map(|key| key.kid),
+            fingerprint: fingerprint(app, directory, version, Which::Verified).await?,
+            plugin_version: version.clone(),
+            by_person: false,
+        };
+        let (store, clock) = (app.store(), app.clock().as_ref());
+        Box::pin(idsync_engine::verify(store, clock, order, &provider, context)).await?
+    } else {
+        // Whether it is the known org is asked by each run at its start.
+        provider.verify(&verified.settings, context).await?
+    };
     if verification.is_verified() {
         return Ok(());
     }
@@ -250,16 +241,17 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
     Err(not_verified_again(directory, version, &failed))
 }
 
-/// Kind `plugin`: it is the plugin that changed, and a run is tried again after a while without ending the schedule.
+/// Kind `host`: it is tried again, and never disables the directory. A check fails for an org that is away just as for
+/// a right that is missing, and the checks don't tell which.
 fn not_verified_again(directory: &Directory, version: &str, why: &str) -> CommandError {
     CommandError::new(
-        Kind::Run(ErrorKind::Plugin),
+        Kind::Run(ErrorKind::Host),
         format!(
             "version {version} of the plugin could not be verified with the settings of directory `{}` ({why})",
             directory.name
         ),
         format!(
-            "Run `idsync directory verify {}` and mend what it finds.",
+            "It is tried again by itself. When it stands, run `idsync directory verify {}` and mend what it finds.",
             directory.name
         ),
     )

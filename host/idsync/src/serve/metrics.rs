@@ -58,8 +58,8 @@ const MEMORY_BYTES: [f64; 8] = [
     134_217_728.0,
 ];
 
-type Duration = Family<RunLabels, Histogram, fn() -> Histogram>;
-type Memory = Family<ProviderLabels, Histogram, fn() -> Histogram>;
+type DurationFamily = Family<RunLabels, Histogram, fn() -> Histogram>;
+type MemoryFamily = Family<ProviderLabels, Histogram, fn() -> Histogram>;
 type Seconds = Counter<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -145,8 +145,8 @@ pub struct DirectoryGauge {
 pub struct Metrics {
     registry: Registry,
     runs: Family<EndLabels, Counter>,
-    duration: Duration,
-    memory: Memory,
+    duration: DurationFamily,
+    memory: MemoryFamily,
     requests: Family<ProviderLabels, Counter>,
     waits: Family<ProviderLabels, Seconds>,
     rows: Family<RowLabels, Counter>,
@@ -177,8 +177,8 @@ impl Metrics {
             Family::default(),
             Family::default(),
         );
-        let duration: Duration = Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS));
-        let memory: Memory = Family::new_with_constructor(|| Histogram::new(MEMORY_BYTES));
+        let duration: DurationFamily = Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS));
+        let memory: MemoryFamily = Family::new_with_constructor(|| Histogram::new(MEMORY_BYTES));
         let gauges = Gauges::default();
         let build = Info::new(vec![("version".to_owned(), version.to_owned())]);
         registry.register("build", "The running idsync", build);

@@ -110,6 +110,10 @@ fn a_second_sync_of_a_directory_is_told_that_it_is_busy() {
         (1, "busy"),
         "{failure:?}"
     );
+    assert!(
+        failure.text().contains(&format!("process {}", first.id())),
+        "it says who: {failure:?}"
+    );
     first.kill();
     org.clear_faults();
     acme.sync();

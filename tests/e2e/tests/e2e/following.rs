@@ -88,6 +88,20 @@ fn runs_8_4_a_number_that_is_not_of_the_feed_is_an_error_that_says_to_export_aga
 }
 
 #[test]
+fn following_ends_when_its_reader_is_gone_although_nothing_comes() {
+    let host = Host::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let mut following = host
+        .command(&["changes", "--follow"])
+        .stdout(writer)
+        .spawn()
+        .expect("the binary starts: run `cargo xtask build` first");
+    drop(reader);
+    let status = following.wait().expect("it was not waited for before");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn runs_3_4_a_removal_is_one_block_of_deletions() {
     let org = Org::of(30, 3, 5).start();
     let host = Host::beside(&org);

@@ -340,6 +340,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(mut self) {
         // One that has ended already is no worse.

@@ -35,6 +35,8 @@ pub struct Script {
     /// What a full run must make up for, of all that was when this one began.
     full_mark: u64,
     must_be_full: bool,
+    /// The settings that it reads with.
+    settings: u64,
 }
 
 impl Script {
@@ -124,6 +126,7 @@ impl Course {
         {
             let model = self.model.lock().unwrap();
             script.full_mark = model.full_mark;
+            script.settings = model.settings;
             script.must_be_full = model.full_mark > model.full_mark_done;
         }
         let script = Arc::new(script);
@@ -330,6 +333,11 @@ impl Course {
         let mut model = self.model.lock().unwrap();
         let is_full = record.mode == Mode::Full;
         assert!(is_full || !script.must_be_full, "it makes up for what was");
+        let is_of_use = matches!(record.outcome, Some(Outcome::Succeeded | Outcome::Held)) && !record.dry_run;
+        assert!(
+            !is_of_use || script.settings == model.settings,
+            "what was read with other settings is of no use"
+        );
         let makes_up_for = if is_full { script.full_mark } else { 0 };
         let generation_before = std::mem::replace(&mut model.generation, generation);
         match record.outcome {

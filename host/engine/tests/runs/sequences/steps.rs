@@ -328,7 +328,7 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
         ]
         .prop_map(|edit| Step::Run(Run::after(edit, 5))),
         // The plan is answered while the next run goes on.
-        2 => (at(), prop_oneof![Just(None), Just(Some(Edit::Mend)), edit().prop_map(Some)], 0..2_u8).prop_map(
+        2 => (prop_oneof![2 => at(), 3 => Just(At::End)], prop_oneof![Just(None), Just(Some(Edit::Mend)), edit().prop_map(Some)], 0..2_u8).prop_map(
             |(at, edit, latest)| Step::Run(Run {
                 events: vec![(at, Event::Meet(Meanwhile::Approve(latest)))],
                 ..Run::after(edit, 5)

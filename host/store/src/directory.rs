@@ -116,7 +116,8 @@ pub struct Verified {
     pub plugin_version: String,
     /// The org that answered.
     pub org_id: Option<String>,
-    /// The parts of the org that the settings sync, by the provider's ids. No two directories of a tenant share one.
+    /// The parts of the org that the settings sync, by the provider's ids; all of the org where it is empty. No two
+    /// directories of a tenant share one. It is empty too where the verification is older than the keeping of parts.
     pub scope: Vec<String>,
     /// The id of the key that signed, where the provider needs one.
     pub kid: Option<String>,

@@ -268,7 +268,7 @@ fn purge_history(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const FORGET: &str = "
         UPDATE directory
-        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = '[]'
+        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let is_left: bool = transaction.query_row(
         IS_LEFT,

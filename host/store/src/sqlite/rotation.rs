@@ -130,7 +130,8 @@ fn promote_key(transaction: &Transaction<'_>, scope: DirectoryScope, kid: &str) 
     Ok(is_next)
 }
 
-/// Two directories of a tenant may not sync the same part of the same org (RUNS §7.3).
+/// Two directories of a tenant may not sync the same part of the same org (RUNS §7.3). No part means all of the org. What
+/// was verified before parts were kept is known again with its next verification.
 fn refuse_same_scope(
     transaction: &Transaction<'_>,
     scope: DirectoryScope,
@@ -142,6 +143,7 @@ fn refuse_same_scope(
         JOIN directory AS other ON other.tenant_id = this.tenant_id AND other.provider = this.provider
         WHERE this.directory_key = :directory_key AND other.directory_key <> :directory_key
           AND other.tenant_id = :tenant_id AND other.removed_at IS NULL AND other.verified_org = :org
+          AND other.verified_scope IS NOT NULL
         ORDER BY other.name";
     let mut statement = transaction.prepare_cached(OTHERS)?;
     let mut rows = statement.query(named_params! {
@@ -151,7 +153,8 @@ fn refuse_same_scope(
     })?;
     while let Some(row) = rows.next()? {
         let theirs: Vec<String> = from_json("a verified scope", &row.get::<_, String>(1)?)?;
-        if theirs.iter().any(|part| verified.scope.contains(part)) {
+        let is_all = theirs.is_empty() || verified.scope.is_empty();
+        if is_all || theirs.iter().any(|part| verified.scope.contains(part)) {
             return Err(StoreError::SameScope {
                 directory: row.get(0)?,
             });

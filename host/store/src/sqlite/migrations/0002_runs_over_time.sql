@@ -5,7 +5,8 @@
 -- `not_before` what the provider asked for, `is_due` a run that must come at once. `fence` is raised by each lease.
 -- `settings_mark` is raised by each change of the settings. `provider_time` is the latest time that the provider told.
 -- What the guard counts of the last day begins no earlier than `guard_from`, the last plan that a person approved;
--- `holding_since` is the first of an unbroken series of held and discarded plans.
+-- `holding_since` is the first of an unbroken series of held and discarded plans. `verified_scope` names the parts of
+-- the org that are synced, where it is empty all of them, and is unknown until a verification tells it.
 ALTER TABLE directory ADD COLUMN every_ms          INTEGER NOT NULL DEFAULT 7200000;
 ALTER TABLE directory ADD COLUMN limits            TEXT;
 ALTER TABLE directory ADD COLUMN fence             INTEGER NOT NULL DEFAULT 0;
@@ -20,7 +21,7 @@ ALTER TABLE directory ADD COLUMN provider_time     INTEGER;
 ALTER TABLE directory ADD COLUMN guard_from        INTEGER;
 ALTER TABLE directory ADD COLUMN holding_since     INTEGER;
 ALTER TABLE directory ADD COLUMN verified_kid      TEXT;
-ALTER TABLE directory ADD COLUMN verified_scope    TEXT    NOT NULL DEFAULT '[]';
+ALTER TABLE directory ADD COLUMN verified_scope    TEXT;
 ALTER TABLE directory ADD COLUMN last_full_contract TEXT;
 
 -- `fence` is the number of the lease that the run began with, `read_began_at` when its oldest row was read,

@@ -312,6 +312,23 @@ async fn runs_7_3_two_directories_of_a_tenant_may_not_sync_the_same_app() {
     verify(&two, "00o2", &["0oa1"]).await.unwrap();
     verify(&of_other, "00o1", &["0oa1"]).await.unwrap();
     verify(&one, "00o1", &["0oa1"]).await.unwrap();
+    let all = verify(&two, "00o1", &[]).await;
+    assert!(
+        matches!(all, Err(StoreError::SameScope { .. })),
+        "no part is all of the org: {all:?}"
+    );
+    verify(&two, "00o3", &[]).await.unwrap();
+    let part = verify(&one, "00o3", &["0oa9"]).await;
+    assert!(
+        matches!(&part, Err(StoreError::SameScope { directory }) if directory == "two"),
+        "{part:?}"
+    );
+    // Verified by a version that kept no parts.
+    house
+        .raw()
+        .execute_batch("UPDATE directory SET verified_scope = NULL WHERE name = 'two'")
+        .unwrap();
+    verify(&one, "00o3", &["0oa9"]).await.unwrap();
     let run = idsync_model::RunId::generate();
     house
         .store

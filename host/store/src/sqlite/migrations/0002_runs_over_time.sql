@@ -109,3 +109,6 @@ CREATE TABLE store (
 ) STRICT;
 
 INSERT INTO store (only) VALUES (1);
+
+-- Whether the tenant's feed took the place of an earlier one: then a number alone may be of that one.
+ALTER TABLE tenant ADD COLUMN feed_renewed INTEGER NOT NULL DEFAULT 0;

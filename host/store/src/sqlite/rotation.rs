@@ -68,7 +68,10 @@ pub(super) fn record_verification(
             verified_org = :org,
             verified_scope = :scope,
             verified_kid = :kid,
-            verified_at = :at
+            verified_at = :at,
+            failing = NULL,
+            failing_mark = failing_mark + 1,
+            next_try_at = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::directory(&transaction, tenant, directory)?;

@@ -4,6 +4,7 @@
 -- `every_ms` is the schedule. `failing` says how its runs fail now; `next_try_at` is a try before the schedule's time,
 -- `not_before` what the provider asked for, `is_due` a run that must come at once. `fence` is raised by each lease.
 -- `settings_mark` is raised by each change of the settings. `provider_time` is the latest time that the provider told.
+-- `failing_mark` is raised by what begins the count of failures anew while a run may be in progress.
 -- What the guard counts of the last day begins no earlier than `guard_from`, the last plan that a person approved;
 -- `holding_since` is the first of an unbroken series of held and discarded plans. `verified_scope` names the parts of
 -- the org that are synced, where it is empty all of them, and is unknown until a verification tells it.
@@ -12,6 +13,7 @@ ALTER TABLE directory ADD COLUMN limits            TEXT;
 ALTER TABLE directory ADD COLUMN fence             INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE directory ADD COLUMN settings_mark     INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE directory ADD COLUMN failing           TEXT;
+ALTER TABLE directory ADD COLUMN failing_mark      INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE directory ADD COLUMN last_began_at     INTEGER;
 ALTER TABLE directory ADD COLUMN next_try_at       INTEGER;
 ALTER TABLE directory ADD COLUMN not_before        INTEGER;
@@ -24,10 +26,11 @@ ALTER TABLE directory ADD COLUMN verified_kid      TEXT;
 ALTER TABLE directory ADD COLUMN verified_scope    TEXT;
 ALTER TABLE directory ADD COLUMN last_full_contract TEXT;
 
--- `fence` is the number of the lease that the run began with, `read_began_at` when its oldest row was read,
+-- `fence` and `failing_mark` are the directory's when the run began, `read_began_at` when its oldest row was read,
 -- `resumed_from` the run whose staging it took over, `usage` what it cost. The stored_ columns are what readers saw
 -- after its apply. `contract` names the one that its plugin keeps.
 ALTER TABLE run ADD COLUMN fence              INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN failing_mark       INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN read_began_at      INTEGER;
 ALTER TABLE run ADD COLUMN resumed_from       TEXT;
 ALTER TABLE run ADD COLUMN cancel_asked_at    INTEGER;

@@ -142,7 +142,7 @@ pub struct Directory {
     pub disabled_reason: Option<DisabledReason>,
     /// Its settings that are no secret.
     pub settings: Settings,
-    /// Raised by each change of its settings and secrets. A verification counts only for the mark that it began with.
+    /// Raised by each change of its settings, secrets and keys. A verification counts only for the mark that it began with.
     pub settings_mark: u64,
     /// The names of its secret settings, those that wait for a verification among them.
     pub secret_names: Vec<String>,

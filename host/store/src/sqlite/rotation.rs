@@ -23,6 +23,7 @@ pub(super) fn add_next_key(
         return Err(StoreError::NextKeyWaits { kid });
     }
     vault::add_key(&transaction, scope, key, vault::KeyState::Next, now)?;
+    raise_mark(&transaction, scope)?;
     let changed = directories::find(&transaction, tenant, directory.as_str())?;
     transaction.commit()?;
     Ok(changed)
@@ -40,10 +41,24 @@ pub(super) fn drop_next_key(
         return Err(StoreError::NoNextKey);
     }
     vault::erase_key(&transaction, scope, vault::KeyState::Next)?;
+    raise_mark(&transaction, scope)?;
     let changed = directories::find(&transaction, tenant, directory.as_str())?;
     transaction.commit()?;
     empty_journal(connection);
     Ok(changed)
+}
+
+/// A verification in progress was of other keys, and counts no more.
+fn raise_mark(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const RAISE: &str = "
+        UPDATE directory
+        SET settings_mark = settings_mark + 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        RAISE,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
 }
 
 /// Records a verification, and puts in force what it was of.

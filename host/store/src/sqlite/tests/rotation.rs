@@ -337,3 +337,29 @@ async fn runs_7_3_two_directories_of_a_tenant_may_not_sync_the_same_app() {
         .unwrap();
     verify(&two, "00o1", &["0oa1"]).await.unwrap();
 }
+
+#[tokio::test]
+async fn runs_7_2_a_verification_in_progress_does_not_count_for_keys_that_came_or_went_meanwhile() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let verify = async |kid: &str, mark: u64| {
+        let verified = verified(&house, Some(kid));
+        house
+            .store
+            .record_verification(&house.tenant, &acme.id, verified, mark)
+            .await
+    };
+    let first = house
+        .store
+        .add_next_key(&house.tenant, &acme.id, new_key("kid-2"))
+        .await
+        .unwrap();
+    let late = verify("kid-1", acme.settings_mark).await;
+    assert!(matches!(late, Err(StoreError::SettingsChanged)), "{late:?}");
+
+    let dropped = house.store.drop_next_key(&house.tenant, &acme.id).await.unwrap();
+    let late = verify("kid-1", first.settings_mark).await;
+    assert!(matches!(late, Err(StoreError::SettingsChanged)), "{late:?}");
+
+    verify("kid-1", dropped.settings_mark).await.unwrap();
+}

@@ -3,8 +3,8 @@
 
 -- `every_ms` is the schedule. `failing` says how its runs fail now; `next_try_at` is a try before the schedule's time,
 -- `not_before` what the provider asked for, `is_due` a run that must come at once. `fence` is raised by each lease.
--- `settings_mark` is raised by each change of the settings, secrets and keys. `provider_time` is the latest time that the provider told.
--- `failing_mark` is raised by what begins the count of failures anew while a run may be in progress.
+-- `settings_mark` is raised by each change of settings, secrets and keys. `provider_time` is the latest time that the
+-- provider told. `failing_mark` is raised by what begins the count of failures anew while a run may be in progress.
 -- What the guard counts of the last day begins no earlier than `guard_from`, the last plan that a person approved;
 -- `holding_since` is the first of an unbroken series of held and discarded plans. `verified_scope` names the parts of
 -- the org that are synced, where it is empty all of them, and is unknown until a verification tells it.

@@ -332,3 +332,40 @@ async fn runs_6_3_what_a_run_left_is_taken_over_under_the_number_of_the_next_and
     let lost = staging.checkpoint(b"page 3".to_vec()).await;
     assert!(matches!(lost, Err(StoreError::RunEnded { .. })), "{lost:?}");
 }
+
+#[tokio::test]
+async fn runs_6_4_a_run_that_died_while_it_took_a_staging_over_leaves_it_to_the_next() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let began = house.clock_now();
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    house.later(Duration::from_mins(5));
+    let (second, _) = begin(&house, &acme).await;
+    // The file has its name, and nothing else happened.
+    let staging = house.path().join("staging");
+    fs::rename(
+        staging.join(format!("{first}.db")),
+        staging.join(format!("{second}.db")),
+    )
+    .unwrap();
+    let (third, _) = begin(&house, &acme).await;
+
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!((&resumable.run, resumable.read_began_at), (&second, began));
+    let (staging, state) = house
+        .store
+        .resume_staging(&house.tenant, &third, &second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(state, b"page 2");
+    assert_eq!(staging.counts().await.unwrap().users, 1);
+    let record = house.store.run(&house.tenant, &third).await.unwrap();
+    assert_eq!(record.read_began_at, Some(began));
+}

@@ -4,7 +4,6 @@
 //! Each tenant's changes and each directory go in a transaction of their own: a purge that dies leaves a store that is
 //! right, and the next one does the rest.
 
-use std::fs;
 use std::time::Duration;
 
 use idsync_model::{RunId, UnixMillis};
@@ -294,27 +293,24 @@ fn purge_files(shared: &Shared) -> Result<u64, StoreError> {
             OR EXISTS (SELECT 1 FROM held_plan AS p WHERE p.run_key = r.run_key)
         FROM run AS r
         WHERE r.id = :id";
+    let is_needed = |run: &RunId| -> Result<Option<bool>, StoreError> {
+        let needed = lock(&shared.writer)
+            .prepare_cached(NEEDED)?
+            .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
+            .optional()?;
+        Ok(needed)
+    };
     let mut removed = 0;
-    for (folder, of_plans) in shared.files.run_folders() {
-        let failed = |source| StoreError::File {
-            action: "listing",
-            path: folder.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let run = path
-                .file_name()
-                .and_then(|name| name.to_str()?.strip_suffix(".db")?.parse::<RunId>().ok());
-            let Some(run) = run else { continue };
-            let needed: Option<bool> = lock(&shared.writer)
-                .prepare_cached(NEEDED)?
-                .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
-                .optional()?;
-            if needed.is_none() || of_plans && needed == Some(false) {
-                remove_database(&path);
-                removed += 1;
-            }
+    for run in shared.files.staged_runs()? {
+        if is_needed(&run)?.is_none() {
+            remove_database(&shared.files.staging(&run));
+            removed += 1;
+        }
+    }
+    for run in shared.files.held_runs()? {
+        if is_needed(&run)? != Some(true) {
+            remove_database(&shared.files.held(&run));
+            removed += 1;
         }
     }
     Ok(removed)

@@ -338,7 +338,15 @@ async fn files_of_plans_without_a_run_go() {
         fs::write(path, "x").unwrap();
     }
 
-    assert_eq!(purge(&house).await.files, 3);
+    let orphan = RunId::generate();
+    let journal = |folder: &str| house.path().join(folder).join(format!("{orphan}.db-journal"));
+    fs::write(journal("staging"), "x").unwrap();
+    fs::write(journal("held"), "x").unwrap();
+
+    assert_eq!(purge(&house).await.files, 5);
+
+    assert!(!journal("staging").exists());
+    assert!(!journal("held").exists());
 
     assert!(file("held", &held).exists());
     assert!(file("staging", &running).exists());

@@ -95,7 +95,7 @@ async fn runs_7_2_runs_use_the_old_key_until_the_new_one_is_verified_and_then_it
             &house.tenant,
             &acme.id,
             verified(&house, Some("kid-1")),
-            acme.settings_mark,
+            rotating.settings_mark,
         )
         .await
         .unwrap();
@@ -106,7 +106,7 @@ async fn runs_7_2_runs_use_the_old_key_until_the_new_one_is_verified_and_then_it
             &house.tenant,
             &acme.id,
             verified(&house, Some("kid-2")),
-            acme.settings_mark,
+            rotating.settings_mark,
         )
         .await
         .unwrap();

@@ -277,6 +277,8 @@ pub trait Store: Send + Sync {
     /// Erases what is kept for a time only, in all tenants: tombstones, changes, and the runs and ids that nothing
     /// refers to any more. The generation of a directory that loses rows is raised.
     async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError>;
+    /// Sets how long a purge keeps changes, whichever process purges, where it is not told otherwise.
+    async fn set_keep_changes(&self, keep: Duration) -> Result<(), StoreError>;
     /// Whether the last purge is `every` ago. One in the future does not count.
     async fn purge_due(&self, every: Duration) -> Result<bool, StoreError>;
 }

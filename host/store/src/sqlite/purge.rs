@@ -10,11 +10,15 @@ use idsync_model::{RunId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::files::remove_database;
+use super::word::{milliseconds, unsigned};
 use super::{Shared, lock};
 use crate::{PurgeOrder, Purged, StoreError};
 
 /// How long runs are kept that nothing refers to.
 const RUNS_KEPT: Duration = Duration::from_hours(90 * 24);
+
+/// How long changes are kept where nobody said.
+const CHANGES_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// How long the guard may look back on memberships, with room to spare: it needs a day, counted back from the first of
 /// a series of held plans.
@@ -29,15 +33,33 @@ pub(super) fn is_due(store: &Connection, every: Duration, now: UnixMillis) -> Re
     }))
 }
 
+/// Sets how long changes are kept.
+pub(super) fn set_keep_changes(store: &Connection, keep: Duration) -> Result<(), StoreError> {
+    store.execute(
+        "UPDATE store SET keep_changes_ms = :keep",
+        named_params! { ":keep": milliseconds(keep) },
+    )?;
+    Ok(())
+}
+
+fn kept_changes(store: &Connection) -> Result<Duration, StoreError> {
+    let kept: Option<i64> = store.query_row("SELECT keep_changes_ms FROM store", [], |row| row.get(0))?;
+    Ok(kept.map_or(CHANGES_KEPT, |kept| Duration::from_millis(unsigned(kept))))
+}
+
 /// Purges all tenants.
 pub(super) fn purge(shared: &Shared, order: PurgeOrder) -> Result<Purged, StoreError> {
     let now = shared.clock.now();
     let mut purged = Purged::default();
+    let keep_changes = match order.changes {
+        Some(keep) => keep,
+        None => kept_changes(&lock(&shared.writer))?,
+    };
     let tenants = keys(&lock(&shared.writer), "SELECT tenant_id FROM tenant")?;
     for tenant_id in tenants {
         let mut store = lock(&shared.writer);
         let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let cutoff = before(believed_of_tenant(&transaction, tenant_id, now)?, order.changes);
+        let cutoff = before(believed_of_tenant(&transaction, tenant_id, now)?, keep_changes);
         purged.changes += purge_changes(&transaction, tenant_id, cutoff)?;
         transaction.commit()?;
     }
@@ -65,7 +87,7 @@ fn keys(store: &Connection, statement: &str) -> Result<Vec<i64>, StoreError> {
 }
 
 fn before(now: i64, kept: Duration) -> i64 {
-    now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
+    now.saturating_sub(milliseconds(kept))
 }
 
 /// The time for a tenant's changes: the host's, but no later than the latest that a provider of its directories told

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction, named_params};
 
 use super::leases;
 use super::scope::{DirectoryScope, RunScope};
-use super::word::{from_json, json, unreadable, unsigned};
+use super::word::{from_json, json, milliseconds, unreadable, unsigned};
 use crate::{Failing, NotBefore, RunFacts, Scheduled, StoreError, Times};
 
 /// What a run's end does to its directory. A dry run leaves it as it is.
@@ -124,7 +124,7 @@ pub(super) fn set_every(
         named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
-            ":every_ms": i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
+            ":every_ms": milliseconds(every),
         },
     )?;
     Ok(())

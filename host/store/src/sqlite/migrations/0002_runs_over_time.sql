@@ -102,13 +102,15 @@ DROP TABLE vault;
 ALTER TABLE vault_2 RENAME TO vault;
 
 -- This file, and how it is known that it is not an older copy of itself: its place on the disk, the token of its last
--- apply (which stands beside it too), and whether it was made as a backup.
+-- apply (which stands beside it too), and whether it was made as a backup. Changes are kept for `keep_changes_ms`, which
+-- the service sets, whoever purges.
 CREATE TABLE store (
     only        INTEGER PRIMARY KEY CHECK (only = 1),
     place       TEXT,
     apply_token TEXT,
     is_backup   INTEGER NOT NULL DEFAULT 0,
-    purged_at   INTEGER
+    purged_at   INTEGER,
+    keep_changes_ms INTEGER
 ) STRICT;
 
 INSERT INTO store (only) VALUES (1);

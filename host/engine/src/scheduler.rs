@@ -284,7 +284,7 @@ impl Scheduler {
         let store = Arc::clone(&self.parts.sync.store);
         let keep_changes = self.options.keep_changes;
         self.purge.spawn(async move {
-            match purge_if_due(&*store, keep_changes).await {
+            match purge_if_due(&*store, Some(keep_changes)).await {
                 Ok(Some(purged)) => tracing::info!(?purged, "what is old was purged"),
                 Ok(None) => {}
                 Err(error) => tracing::error!("what is old could not be purged: {}", with_causes(&error)),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
 use idsync_model::{CancellationToken, DirectoryId, EventSink, RunId, RunReport, Trigger, UnixMillis};
-use idsync_store::PurgeOrder;
 
 use super::holder::process_of;
 use crate::app::App;
@@ -68,7 +67,7 @@ pub async fn run(
         Err(error) => return Err(error.into()),
     };
     // Where no service runs, this is what keeps the store from growing for ever.
-    if let Err(error) = purge_if_due(app.store().as_ref(), PurgeOrder::default().changes).await {
+    if let Err(error) = purge_if_due(app.store().as_ref(), None).await {
         tracing::warn!(%error, "purging what is kept no longer failed; it is tried again with the next sync");
     }
     Ok(report)

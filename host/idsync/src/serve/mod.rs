@@ -113,6 +113,8 @@ impl Service {
             app.owner().await?,
             app.random(),
         );
+        // For every purge, also of a sync by hand while no service runs.
+        app.store().set_keep_changes(options.keep_changes).await?;
         let scheduler_options = SchedulerOptions {
             bounds: Bounds {
                 total: options.max_runs as usize,

@@ -171,7 +171,7 @@ pub(super) fn go_on_or_begin_anew(connection: &mut Connection, store: &Path) -> 
 fn begin_anew(transaction: &Transaction<'_>, store: &Path) -> Result<(), StoreError> {
     const FEEDS: &str = "
         UPDATE tenant
-        SET feed_id = lower(hex(randomblob(16)))";
+        SET feed_id = lower(hex(randomblob(16))), feed_renewed = 1";
     const OURS: &str = "
         UPDATE store
         SET is_backup = 0, apply_token = :token";

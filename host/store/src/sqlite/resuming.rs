@@ -256,8 +256,9 @@ fn staged_run(store: &Connection, run: &RunId) -> Result<Option<StagedRun>, Stor
 /// What a run left, where it is of use. A file that can't be read is not: a writer holds it, or it was never completed.
 fn left(files: &DataDir, of: &StagedRun) -> Option<Left> {
     match read_left(&files.staging(&of.run)) {
-        // Another number is that of a run that took it over and died before the file had its name.
-        Ok(left) => left.filter(|left| left.head.fence == of.fence),
+        // An older number is that of whom the run took it over from: it died before it wrote its own, and so before it
+        // wrote anything.
+        Ok(left) => left.filter(|left| left.head.fence <= of.fence),
         Err(error) => {
             tracing::debug!(run = %of.run, %error, "the staging can't be gone on from");
             None

@@ -30,8 +30,14 @@ pub trait Providers: Send + std::marker::Sync {
     /// is due.
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String>;
 
-    /// The provider for one run. A failure is recorded as that of the run.
-    async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure>;
+    /// The provider for one run. A failure is recorded as that of the run. The process is about to end once `stop` is
+    /// triggered: the call is dropped then.
+    async fn bind(
+        &self,
+        scheduled: &Scheduled,
+        run: &RunId,
+        stop: &CancellationToken,
+    ) -> Result<Bound, Failure>;
 }
 
 /// A provider that is ready to be run.
@@ -139,7 +145,13 @@ impl Scheduler {
     pub async fn run(mut self) {
         let stop = self.parts.stop.clone();
         while !stop.is_cancelled() {
-            let wait = match self.look().await {
+            // To tell a directory's hosts a plugin may have to be compiled, which takes a while.
+            let looked = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                looked = self.look() => looked,
+            };
+            let wait = match looked {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("the directories could not be looked at: {}", with_causes(&error));
@@ -157,7 +169,7 @@ impl Scheduler {
         while !self.runs.is_empty() {
             self.wait_for_end().await;
         }
-        // A purge is one transaction, which is undone when it is not finished.
+        // Each of a purge's transactions leaves a store that is right; what is not done yet, the next purge does.
         self.purge.shutdown().await;
     }
 
@@ -301,11 +313,12 @@ impl Parts {
             takes_over,
         } = candidate;
         let run = RunId::generate();
-        let bound = self.providers.bind(&scheduled, &run).await;
-        // The plugin may have taken a while to be made ready.
-        if self.stop.is_cancelled() {
-            return Ok(());
-        }
+        // The plugin may take a while to be made ready.
+        let bound = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(()),
+            bound = self.providers.bind(&scheduled, &run, &self.stop) => bound,
+        };
         let mut order = RunOrder {
             run: run.clone(),
             tenant: scheduled.tenant.clone(),

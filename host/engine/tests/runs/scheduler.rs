@@ -269,6 +269,41 @@ async fn runs_6_6_nothing_is_started_once_the_service_is_told_to_stop() {
     assert_eq!(world.store.runs(&world.tenant, None, 10).await.unwrap(), []);
 }
 
+/// A compilation that never ends, and tells when it begins.
+fn compiles_for_ever(begins: &Arc<Notify>) -> futures::future::BoxFuture<'static, ()> {
+    let begins = Arc::clone(begins);
+    async move {
+        begins.notify_one();
+        std::future::pending().await
+    }
+    .boxed()
+}
+
+/// The service is told to stop as soon as the compilation has begun, and ends.
+async fn ends_while_compiling(world: &World, service: Service, begins: &Notify) {
+    let Service { scheduler, .. } = service;
+    let running = tokio::spawn(scheduler.run());
+    begins.notified().await;
+    world.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), running).await;
+    ended.expect("it does not wait for the plugin").unwrap();
+    assert_eq!(world.store.runs(&world.tenant, None, 10).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_6_6_a_service_that_waits_for_a_plugin_ends_within_seconds() {
+    let begins = Arc::new(Notify::new());
+    let world = World::new(Org::of(1)).await;
+    let service = Service::of(&world).await;
+    *service.host.compiling.lock().unwrap() = Some(compiles_for_ever(&begins));
+    ends_while_compiling(&world, service, &begins).await;
+
+    let world = World::new(Org::of(1)).await;
+    let service = Service::of(&world).await;
+    *service.host.meanwhile.lock().unwrap() = Some(compiles_for_ever(&begins));
+    ends_while_compiling(&world, service, &begins).await;
+}
+
 #[tokio::test]
 async fn a_run_that_breaks_off_ends_alone() {
     let world = World::new(Org::of(1)).await;

@@ -248,7 +248,7 @@ impl Sync {
             .await
         {
             Ok(directory) => Ok(Taken {
-                is_outdated: choose_mode(order, &directory, now) != mode,
+                is_outdated: !mode::suffices(mode, choose_mode(order, &directory, now)),
                 verified: directory.verified.clone().unwrap_or(verified),
                 directory,
                 mode,
@@ -352,7 +352,7 @@ struct Taken {
     verified: Verified,
     mode: Mode,
     basis: RunBasis,
-    /// Whether a run that ended just before asks for another mode than was chosen.
+    /// Whether a run that ended just before asks for more than the mode that was chosen reads.
     is_outdated: bool,
 }
 

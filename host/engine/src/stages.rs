@@ -13,7 +13,7 @@ use crate::guard::{self, Deletions, PlannedDeletions};
 use crate::halt::{Halt, overtaken, removed, store_failure};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::reading::Reading;
-use crate::resume::{self, ResumeGrounds};
+use crate::resume::{self, MAY_DIE, ResumeGrounds};
 use crate::run::{RunOrder, RunSignals};
 use crate::spent::Spent;
 
@@ -70,6 +70,10 @@ impl Begun<'_> {
             run,
             ..
         } = self.order;
+        // What a run left that was to apply its plan is not for one that only asks.
+        if self.order.dry_run {
+            return Ok(None);
+        }
         let Some(left) = self.store.resumable(tenant, directory).await? else {
             return Ok(None);
         };
@@ -80,6 +84,12 @@ impl Begun<'_> {
         };
         if let Err(why) = resume::check(&left, grounds) {
             tracing::info!(%run, from = %left.run, "what an earlier run left is not gone on from: {why}");
+            return Ok(None);
+        }
+        let runs = self.store.runs(tenant, Some(directory), MAY_DIE + 1).await?;
+        let earlier: Vec<_> = runs.into_iter().filter(|earlier| earlier.run != *run).collect();
+        if resume::is_deadly(&earlier, left.checkpoint_at) {
+            tracing::warn!(%run, from = %left.run, "what an earlier run left is not gone on from: {MAY_DIE} runs died of it");
             return Ok(None);
         }
         let taken = self.store.resume_staging(tenant, run, &left.run).await?;

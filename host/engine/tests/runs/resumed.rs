@@ -118,7 +118,7 @@ async fn runs_6_4_twelve_crashes_that_came_further_each_time_and_then_a_run_that
     for page in 1..=12 {
         world = die_before(world, page).await;
     }
-    assert_eq!(world.provider.take_pages(), Vec::from_iter(0..12));
+    assert_eq!(world.provider.take_pages(), (0..12).collect::<Vec<_>>());
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
     assert_eq!(world.provider.take_pages()[0], 12);
     world.assert_equals_org().await;
@@ -138,6 +138,20 @@ async fn runs_6_4_a_checkpoint_that_five_runs_in_a_row_died_of_is_dropped() {
     assert_eq!((report.outcome, report.resumed_from), (Outcome::Succeeded, None));
     assert_eq!(world.provider.take_pages(), [0, 1, 2, 3]);
     world.assert_equals_org().await;
+}
+
+#[tokio::test]
+async fn runs_6_4_the_next_run_follows_a_resumed_one_that_is_held_at_once_too() {
+    let world = World::synced(four_pages()).await;
+    world.provider.take_pages();
+    cut(&world, ErrorKind::Unavailable).await;
+    world.provider.change(|org| org.groups.clear());
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Held);
+    assert!(report.resumed_from.is_some());
+    assert!(is_due(&world).await);
+    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    assert!(!is_due(&world).await);
 }
 
 #[tokio::test]

@@ -301,7 +301,7 @@ fn compiles_for_ever(begins: &Arc<Notify>) -> futures::future::BoxFuture<'static
     let begins = Arc::clone(begins);
     async move {
         begins.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     .boxed()
 }

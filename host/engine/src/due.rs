@@ -34,6 +34,17 @@ pub fn when(times: &Times, directory: &DirectoryId, now: UnixMillis) -> Due {
     if at <= now { Due::Since(at) } else { Due::At(at) }
 }
 
+/// How long a directory rests, from the begin of its last run, after so many runs in a row that died with their process.
+/// A few are a machine that is restarted; more may be what kills it.
+pub fn rest_after(deaths: usize) -> Option<Duration> {
+    match deaths {
+        0..=2 => None,
+        3 => Some(Duration::from_mins(5)),
+        4 => Some(Duration::from_mins(15)),
+        _ => Some(Duration::from_mins(30)),
+    }
+}
+
 /// The interval of one directory: up to a twentieth shorter or longer than its schedule's, always by the same part. So
 /// directories that were enabled together drift apart, and the mean is what was asked for.
 fn spread(every: Duration, directory: &DirectoryId) -> Duration {

@@ -106,7 +106,9 @@ pub fn outcome_lines(report: &RunReport) -> String {
     if let Some(held) = &report.held {
         text.push_str(match (report.outcome, report.dry_run) {
             (_, true) => "A sync would be held: the plan is more than the guard lets through.\n",
-            (Outcome::Held, _) => "Held: the plan is more than the guard lets through. Nothing was changed.\n",
+            (Outcome::Held, _) => {
+                "Held: the plan is more than the guard lets through. Nothing was changed.\n"
+            }
             (Outcome::Succeeded, _) => "It was held, and then approved by a person:\n",
             (Outcome::Discarded, _) => "It was held, and then discarded by a person. Nothing was changed.\n",
             _ => "It was held, and a newer run took its place. Nothing of it was changed.\n",

@@ -77,6 +77,9 @@ pub(super) fn begin(
     let scope = scope::directory(&transaction, tenant, &new.directory)?;
     leases::refuse_leased(&transaction, scope, new.takes_over)?;
     leases::fence_off(&transaction, scope)?;
+    if new.dry_run {
+        schedules::at_dry_begin(&transaction, scope)?;
+    }
     let interrupted = end_unended(&transaction, scope, new.started_at, &interruption())?;
     insert(
         &transaction,

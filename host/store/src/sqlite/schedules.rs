@@ -95,6 +95,24 @@ pub(super) fn at_begin(
     Ok(())
 }
 
+/// What the begin of a dry run does: a run that it interrupts, and whose work it does not do, is due again.
+pub(super) fn at_dry_begin(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const BEGIN: &str = "
+        UPDATE directory
+        SET is_due = 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key
+          AND EXISTS (
+              SELECT 1
+              FROM run AS r
+              WHERE r.directory_key = :directory_key AND r.outcome IS NULL AND NOT r.dry_run
+          )";
+    transaction.execute(
+        BEGIN,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
+}
+
 /// What enabling does: a run is due, and how runs failed before is forgotten.
 pub(super) fn at_enabling(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
     const ENABLE: &str = "

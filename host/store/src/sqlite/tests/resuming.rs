@@ -397,3 +397,19 @@ async fn runs_6_4_a_run_that_died_while_it_took_a_staging_over_leaves_it_to_the_
     let record = house.store.run(&house.tenant, &third).await.unwrap();
     assert_eq!(record.read_began_at, Some(began));
 }
+
+#[tokio::test]
+async fn runs_6_4_a_dry_run_leaves_the_run_that_it_interrupts_due() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    begin(&house, &acme).await;
+    let lease = house.store.lease(&house.tenant, &acme.id).await.unwrap();
+    let dry = NewRun {
+        dry_run: true,
+        takes_over: lease.map(|lease| lease.fence),
+        ..house.new_run(&acme)
+    };
+    house.store.begin_run(&house.tenant, dry).await.unwrap();
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert!(now.times.is_due);
+}

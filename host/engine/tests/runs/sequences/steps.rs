@@ -49,7 +49,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         5 => Just(Edit::Return),
         8 => (group.clone(), any::<u32>()).prop_map(|(group, members)| Edit::SetGroup(group, members)),
         1 => group.clone().prop_map(Edit::RenameGroup),
-        1 => group.clone().prop_map(Edit::EmptyGroup),
+        3 => group.clone().prop_map(Edit::EmptyGroup),
         2 => group.prop_map(Edit::DropGroup),
         1 => Just(Edit::DropAllGroups),
         1 => Just(Edit::Mend),
@@ -224,7 +224,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Cancel),
         1 => Just(Event::AskToCancel),
         2 => Just(Event::Stop),
-        1 => Just(Event::BeBusy),
+        2 => Just(Event::BeBusy),
         2 => Just(Event::TakeOver),
         3 => edit().prop_map(Event::Change),
         2 => (0..GROUPS).prop_map(|group| Event::Change(Edit::DropGroup(group))),
@@ -327,13 +327,7 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
             2 => any::<u32>().prop_map(|stay| Some(Edit::Cut(stay))),
         ]
         .prop_map(|edit| Step::Run(Run::after(edit, 5))),
-        // The plan is answered while the next run goes on.
-        2 => (prop_oneof![2 => at(), 3 => Just(At::End)], prop_oneof![Just(None), Just(Some(Edit::Mend)), edit().prop_map(Some)], 0..2_u8).prop_map(
-            |(at, edit, latest)| Step::Run(Run {
-                events: vec![(at, Event::Meet(Meanwhile::Approve(latest)))],
-                ..Run::after(edit, 5)
-            })
-        ),
+        2 => answered_meanwhile(),
         2 => makes_stale(),
     ];
     let answer = prop_oneof![
@@ -351,6 +345,18 @@ fn held_and_answered() -> impl Strategy<Value = Vec<Step>> {
             .chain(later)
             .chain([answer])
             .collect()
+    })
+}
+
+/// A run during which a held plan is approved, mostly when its own is about to be applied.
+fn answered_meanwhile() -> impl Strategy<Value = Step> {
+    let at = prop_oneof![2 => at(), 3 => Just(At::End)];
+    let edit = prop_oneof![Just(None), Just(Some(Edit::Mend)), edit().prop_map(Some)];
+    (at, edit, 0..2_u8).prop_map(|(at, edit, latest)| {
+        Step::Run(Run {
+            events: vec![(at, Event::Meet(Meanwhile::Approve(latest)))],
+            ..Run::after(edit, 5)
+        })
     })
 }
 
@@ -400,12 +406,38 @@ fn deleted_while_read() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// A run that is cut off, and one that goes on from it with a provider that may have changed.
+fn cut_off_and_resumed() -> impl Strategy<Value = Vec<Step>> {
+    let end = prop_oneof![
+        2 => Just(Event::Die),
+        1 => Just(Event::Fail(ErrorKind::Unavailable)),
+        1 => Just(Event::Stop),
+    ];
+    let refuses_place = (any::<bool>(), any::<bool>());
+    let edits = prop::collection::vec(edit(), 0..3);
+    (2..12_u8, end, edits, refuses_place).prop_map(|(page, end, edits, refuses_place)| {
+        let cut_off = Run {
+            is_full: true,
+            events: vec![(At::Page(page), end)],
+            ..Run::after(None, 20)
+        };
+        let resumed = Run {
+            is_full: true,
+            edits,
+            refuses_place,
+            ..Run::after(None, 5)
+        };
+        vec![Step::Run(cut_off), Step::Run(resumed)]
+    })
+}
+
 pub fn sequence() -> impl Strategy<Value = Sequence> {
     let steps = prop_oneof![
         8 => run().prop_map(|run| vec![Step::Run(run)]),
         5 => meanwhile().prop_map(|met| vec![Step::Meet(met)]),
         3 => held_and_answered(),
         1 => approved_late(),
+        2 => cut_off_and_resumed(),
         1 => changed_twice(),
         1 => deleted_while_read(),
         1 => Just(vec![Step::Export]),

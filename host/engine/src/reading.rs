@@ -39,16 +39,13 @@ impl<'a> Reading<'a> {
             },
             Arc::clone(&begun.signals.events),
         ));
-        let start = begun.clock.monotonic();
         let end = self
             .call(provider, Arc::clone(&staging) as Arc<dyn Staging>)
             .await;
         staging.seal();
         let is_resumed = self.resume.is_some();
         let mut spent = Spent::of(&end);
-        let took = begun.clock.monotonic().saturating_sub(start);
-        let has_had_its_time = took >= begun.order.limits.time.mul_f64(0.9);
-        match self.believe(end.result, &staging, has_had_its_time).await {
+        match self.believe(end.result, &staging).await {
             Ok(summary) => {
                 spent.facts.notes = summary.notes;
                 Ok(Read {
@@ -82,6 +79,7 @@ impl<'a> Reading<'a> {
             cancel: begun.interrupt.token.clone(),
             events: Arc::clone(&begun.signals.events),
         };
+        let start = begun.clock.monotonic();
         let mut call = JoinSet::new();
         call.spawn(async move { provider.sync(request, staging, context).await });
         let is_overdue = async {
@@ -98,7 +96,10 @@ impl<'a> Reading<'a> {
         let failure = tokio::select! {
             biased;
             ended = call.join_next() => match ended {
-                Some(Ok(end)) => return end,
+                Some(Ok(end)) => {
+                    let took = begun.clock.monotonic().saturating_sub(start);
+                    return with_due_deadline(end, took >= limits.time.mul_f64(0.9));
+                }
                 Some(Err(error)) => Failure::new(
                     ErrorKind::Host,
                     "read",
@@ -130,7 +131,6 @@ impl<'a> Reading<'a> {
         &self,
         result: Result<SyncSummary, Failure>,
         staging: &RunStaging,
-        has_had_its_time: bool,
     ) -> Result<SyncSummary, Failure> {
         if let Some(broken) = staging.broken() {
             return Err(if broken.is_hosts {
@@ -153,18 +153,6 @@ impl<'a> Reading<'a> {
                     kind: ErrorKind::Plugin,
                     summary: format!(
                         "the plugin ended the run as cancelled, which nobody asked for: {}",
-                        failure.summary
-                    ),
-                    hint: PLUGIN_HINT.to_owned(),
-                    ..failure
-                });
-            }
-            // A deadline is followed by another run at once, and never disables.
-            Err(failure) if failure.kind == ErrorKind::Deadline && !has_had_its_time => {
-                return Err(Failure {
-                    kind: ErrorKind::Plugin,
-                    summary: format!(
-                        "the plugin ended the run as out of time, of which it had left: {}",
                         failure.summary
                     ),
                     hint: PLUGIN_HINT.to_owned(),
@@ -227,6 +215,25 @@ impl<'a> Reading<'a> {
             Ok(()) => failure,
         }
     }
+}
+
+/// A deadline is followed by another run at once and never disables: a plugin that says so early is at fault itself.
+fn with_due_deadline(mut end: SyncEnd, has_had_its_time: bool) -> SyncEnd {
+    if let Err(failure) = &mut end.result
+        && failure.kind == ErrorKind::Deadline
+        && !has_had_its_time
+    {
+        *failure = Failure {
+            kind: ErrorKind::Plugin,
+            summary: format!(
+                "the plugin ended the run as out of time while it had time left: {}",
+                failure.summary
+            ),
+            hint: PLUGIN_HINT.to_owned(),
+            ..failure.clone()
+        };
+    }
+    end
 }
 
 enum Overdue {

@@ -159,12 +159,14 @@ async fn runs_6_4_the_next_run_follows_a_resumed_one_that_is_held_at_once_too() 
 }
 
 #[tokio::test]
-async fn runs_6_4_a_dry_run_does_not_go_on_from_an_earlier_run() {
+async fn runs_6_4_a_dry_run_neither_goes_on_from_an_earlier_run_nor_uses_up_what_it_left() {
     let world = World::new(four_pages()).await;
-    cut(&world, ErrorKind::Unavailable).await;
+    let left = cut(&world, ErrorKind::Unavailable).await.run;
     let report = world.dry_run().await;
     assert_eq!((report.dry_run, report.resumed_from), (true, None));
     assert_eq!(world.provider.take_pages(), [0, 1, 2, 3]);
+    assert_eq!(world.sync().await.resumed_from, Some(left));
+    assert_eq!(world.provider.take_pages(), [2, 3]);
 }
 
 #[tokio::test]

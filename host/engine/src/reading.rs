@@ -26,6 +26,10 @@ impl<'a> Reading<'a> {
     /// Has the plugin read, and makes sure that it read everything.
     pub(crate) async fn read(self, provider: Arc<dyn Provider>) -> Result<Read<'a>, Halt> {
         let begun = self.begun;
+        let left = match self.rows.counts().await {
+            Ok(left) => left,
+            Err(error) => return Err(Halt::early(store_failure("staging", &error))),
+        };
         let staging = Arc::new(RunStaging::new(
             Arc::clone(begun.store),
             Arc::clone(&self.rows),
@@ -34,6 +38,7 @@ impl<'a> Reading<'a> {
                 directory: begun.order.directory.clone(),
                 mode: begun.mode,
                 stored: begun.basis.stored,
+                rows_left: left.users + left.groups + left.members,
                 max_rows: begun.order.limits.staged_rows,
                 max_bytes: begun.order.limits.staged_bytes,
             },

@@ -40,6 +40,8 @@ pub struct StagingScope {
     pub mode: Mode,
     /// What readers see now.
     pub stored: StoredCounts,
+    /// How many rows an earlier run left, on which this one goes on: they count too.
+    pub rows_left: u64,
     /// How many rows may be put.
     pub max_rows: u64,
     /// How many bytes of text may be put.
@@ -84,9 +86,9 @@ impl RunStaging {
         Self {
             store,
             rows,
-            scope,
             events,
-            put: AtomicU64::new(0),
+            put: AtomicU64::new(scope.rows_left),
+            scope,
             put_bytes: AtomicU64::new(0),
             told_skips: [const { AtomicU64::new(0) }; 3],
             asked_again: Mutex::default(),

@@ -170,6 +170,18 @@ async fn runs_6_4_a_dry_run_neither_goes_on_from_an_earlier_run_nor_uses_up_what
 }
 
 #[tokio::test]
+async fn runs_6_4_what_an_earlier_run_left_counts_towards_the_rows_that_may_be_staged() {
+    let world = World::new(four_pages()).await;
+    cut(&world, ErrorKind::Unavailable).await;
+    let mut order = world.order();
+    // The whole is more than this; what is left to read is less.
+    order.limits.staged_rows = 12;
+    let error = world.run(order).await.error.unwrap();
+    assert_eq!(error.kind, ErrorKind::Plugin);
+    assert!(error.summary.contains("12 rows"), "{}", error.summary);
+}
+
+#[tokio::test]
 async fn runs_6_4_an_incremental_run_goes_on_with_what_it_decided() {
     let world = World::synced(four_pages()).await;
     world.provider.take_pages();

@@ -19,6 +19,9 @@ use crate::{
 /// How many skipped or mended records of each kind a run keeps.
 const SKIPS_KEPT: i64 = 1_000;
 
+/// Of how many of a directory's newest runs they are kept.
+const RUNS_WITH_SKIPS: i64 = 20;
+
 impl From<&PlanSummary> for AppliedCounts {
     fn from(summary: &PlanSummary) -> Self {
         Self {
@@ -252,8 +255,27 @@ pub(super) fn end(
             ":tenant_id": scope.tenant_id,
         })?;
     }
+    forget_old_skips(transaction, scope)?;
     leases::give_back(transaction, scope)?;
     schedules::after_run(transaction, scope, ending.facts)
+}
+
+/// Of a directory that runs every few seconds, each run's own list would soon be most of the store.
+fn forget_old_skips(transaction: &Transaction<'_>, scope: &RunScope) -> Result<(), StoreError> {
+    const FORGET: &str = "
+        DELETE FROM run_skip
+        WHERE run_key IN (
+            SELECT r.run_key
+            FROM run AS r
+            WHERE r.directory_key = :directory_key AND r.outcome IS NOT NULL AND r.outcome <> 'held'
+            ORDER BY r.run_key DESC
+            LIMIT :kept OFFSET :kept
+        )";
+    transaction.prepare_cached(FORGET)?.execute(named_params! {
+        ":directory_key": scope.directory_key,
+        ":kept": RUNS_WITH_SKIPS,
+    })?;
+    Ok(())
 }
 
 /// Ends a run that applies nothing.

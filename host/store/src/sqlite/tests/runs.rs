@@ -242,3 +242,22 @@ async fn runs_1_8_at_most_a_thousand_skips_of_a_kind_are_kept_and_all_are_counte
     let skips = house.store.skips(&house.tenant, &run.run).await.unwrap();
     assert_eq!(skips.len(), 1_001);
 }
+
+#[tokio::test]
+async fn runs_1_8_what_was_skipped_is_kept_of_the_newest_runs() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let mut org = Org::default();
+    org.skipped
+        .push((Entity::User, "u".to_owned(), "no e-mail".to_owned()));
+    let mut runs = Vec::new();
+    for _ in 0..22 {
+        runs.push(house.sync(&acme, &org).await.run.run);
+    }
+    let mut kept = Vec::new();
+    for run in &runs {
+        kept.push(house.store.skips(&house.tenant, run).await.unwrap().len());
+    }
+    assert_eq!(kept[..2], [0, 0]);
+    assert_eq!(kept[2..], [1; 20]);
+}

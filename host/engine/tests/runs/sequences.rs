@@ -15,17 +15,9 @@ use proptest::test_runner::TestRunner;
 
 use course::Tally;
 
-/// A tenth of the cases that proptest makes by default, so that its variable `PROPTEST_CASES` widens the search.
-fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig {
-        cases: config.cases / 10,
-        ..config
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    // More with `PROPTEST_CASES`.
+    #![proptest_config(ProptestConfig::with_cases(25))]
 
     #[test]
     fn runs_2_5_runs_5_1_runs_6_4_and_runs_8_5_hold_whatever_happens(sequence in steps::sequence()) {

@@ -23,7 +23,7 @@ const MEMORY: &str = "apps";
 /// How long an app that is gone is still asked for: as long as its users' rows are kept.
 const FORGET_AFTER_SECONDS: i64 = 30 * 86_400;
 /// No more apps than this are kept, so that the memory stays within its bounds.
-const MOST_KEPT: usize = 500;
+const MOST_KEPT: usize = 1_000;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +242,12 @@ async fn with_earlier<H: Host>(client: &Client<'_, H>, mut apps: Vec<App>) -> Re
         gone_since: None,
     });
     seen.splice(0..0, listed);
+    if seen.len() > MOST_KEPT {
+        notes.push(format!(
+            "Of {} apps only {MOST_KEPT} are kept in mind: that one of the others goes out of sight is not noticed.",
+            seen.len()
+        ));
+    }
     let active: Vec<App> = apps.into_iter().filter(|app| app.is_active).collect();
     if active.is_empty() {
         notes.push("No app that the role can see is active at Okta, so nobody is synced.".to_owned());

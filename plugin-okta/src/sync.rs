@@ -30,8 +30,10 @@ const USERS: &str = "users";
 const GROUPS: &str = "groups";
 const MEMBERS: &str = "memberships";
 
-/// What was put is committed this often: a process that is killed loses no more. A commit takes some milliseconds.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// What was put is committed this often, or after so many pages: a process that is killed loses no more. A commit takes
+/// some milliseconds.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+const CHECKPOINT_PAGES: u32 = 32;
 
 /// Reads the org's directory into the host's staging.
 pub async fn sync<H: Host>(
@@ -54,6 +56,8 @@ pub async fn sync<H: Host>(
         group_rows: Cell::new(0),
         lists: Cell::new(0),
         has_news: Cell::new(false),
+        pages_put: Cell::new(0),
+        is_too_large_told: Cell::new(false),
         checkpoint_at: Cell::new(host.monotonic() + CHECKPOINT_EVERY),
     };
     let result = run.whole(&request).await;
@@ -103,6 +107,10 @@ struct Run<'r, 'h, H: Host> {
     /// Whether something was put since the last checkpoint. Without it none is taken, so that a run which came to nothing
     /// makes old rows look no younger.
     has_news: Cell<bool>,
+    /// Pages that were put since the last checkpoint was due.
+    pages_put: Cell<u32>,
+    /// Whether it was said that the cursor has grown too large.
+    is_too_large_told: Cell<bool>,
     checkpoint_at: Cell<Duration>,
 }
 
@@ -232,7 +240,10 @@ impl<H: Host> Run<'_, '_, H> {
 
     async fn after_page(&self) {
         self.has_news.set(true);
-        if self.client.host.monotonic() >= self.checkpoint_at.get() {
+        self.pages_put.set(self.pages_put.get() + 1);
+        if self.pages_put.get() >= CHECKPOINT_PAGES
+            || self.client.host.monotonic() >= self.checkpoint_at.get()
+        {
             self.checkpoint().await;
         }
     }
@@ -241,12 +252,15 @@ impl<H: Host> Run<'_, '_, H> {
     async fn checkpoint(&self) {
         self.checkpoint_at
             .set(self.client.host.monotonic() + CHECKPOINT_EVERY);
+        self.pages_put.set(0);
         let Some(state) = self.cursor.borrow().to_bytes() else {
-            self.client.host.log(
-                LogLevel::Warn,
-                "no checkpoint was taken, because the run has too many places to go on from",
-                &[],
-            );
+            if !self.is_too_large_told.replace(true) {
+                self.client.host.log(
+                    LogLevel::Warn,
+                    "no checkpoint is taken any more, because the run has too many places to go on from",
+                    &[],
+                );
+            }
             return;
         };
         self.has_news.set(false);

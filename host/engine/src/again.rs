@@ -108,7 +108,10 @@ pub enum AttemptEnd<'a> {
         is_resumed: bool,
     },
     /// The guard stopped its plan.
-    Held,
+    Held {
+        /// Whether it went on from the staging of an earlier run.
+        is_resumed: bool,
+    },
     /// It failed, or a person cancelled it.
     Failed(&'a Failure),
     /// The process ends, and took the run with it.
@@ -153,7 +156,7 @@ pub fn after(
                 ..Aftermath::default()
             };
         }
-        AttemptEnd::Applied { is_resumed } => {
+        AttemptEnd::Applied { is_resumed } | AttemptEnd::Held { is_resumed } => {
             let aftermath = Aftermath {
                 not_before: schedule.not_before(attempt, None),
                 ..Aftermath::default()
@@ -162,12 +165,6 @@ pub fn after(
                 at_once(aftermath, now)
             } else {
                 aftermath
-            };
-        }
-        AttemptEnd::Held => {
-            return Aftermath {
-                not_before: schedule.not_before(attempt, None),
-                ..Aftermath::default()
             };
         }
         AttemptEnd::Failed(failure) => failure,

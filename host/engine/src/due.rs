@@ -17,9 +17,9 @@ pub enum Due {
 /// When a directory runs next. A stored time that is ahead of now, where it can't be, counts as past (RUNS 6.7); a
 /// wish of the provider's delays at most to the schedule's next time but one.
 pub fn when(times: &Times, directory: &DirectoryId, now: UnixMillis) -> Due {
-    let last_began = times.last_began_at.filter(|began| *began <= now);
-    let Some(last_began) = last_began else {
-        return Due::Since(now);
+    // One that never ran has waited longest of all: with `now` it would come last at each look.
+    let Some(last_began) = times.last_began_at.filter(|began| *began <= now) else {
+        return Due::Since(UnixMillis(0));
     };
     if times.is_due {
         return Due::Since(last_began);
@@ -32,6 +32,17 @@ pub fn when(times: &Times, directory: &DirectoryId, now: UnixMillis) -> Due {
         None => wanted,
     };
     if at <= now { Due::Since(at) } else { Due::At(at) }
+}
+
+/// How long a directory rests, from the begin of its last run, after so many runs in a row that died with their process.
+/// A few are a machine that is restarted; more may be what kills it.
+pub fn rest_after(deaths: usize) -> Option<Duration> {
+    match deaths {
+        0..=2 => None,
+        3 => Some(Duration::from_mins(5)),
+        4 => Some(Duration::from_mins(15)),
+        _ => Some(Duration::from_mins(30)),
+    }
 }
 
 /// The interval of one directory: up to a twentieth shorter or longer than its schedule's, always by the same part. So

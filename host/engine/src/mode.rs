@@ -37,6 +37,11 @@ pub fn choose(grounds: ModeGrounds) -> Mode {
     }
 }
 
+/// Whether a run of a mode does where another one is asked for: a full one always does.
+pub fn suffices(mode: Mode, asked: Mode) -> bool {
+    mode == Mode::Full || asked == Mode::Incremental
+}
+
 /// What the last applied run knew of a group's members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRead {
@@ -71,6 +76,14 @@ mod tests {
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    #[test]
+    fn runs_2_4_a_full_run_goes_on_where_an_incremental_one_would_do_by_now() {
+        assert!(suffices(Mode::Full, Mode::Incremental));
+        assert!(suffices(Mode::Full, Mode::Full));
+        assert!(suffices(Mode::Incremental, Mode::Incremental));
+        assert!(!suffices(Mode::Incremental, Mode::Full));
+    }
 
     fn grounds() -> ModeGrounds {
         ModeGrounds {

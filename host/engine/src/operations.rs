@@ -44,8 +44,12 @@ pub async fn cancel(store: &dyn Store, tenant: &TenantName, run: &RunId) -> Resu
     }
 }
 
-/// Removes what is kept no longer, when that is due: tombstones, and changes that are older than `changes`.
-pub async fn purge_if_due(store: &dyn Store, changes: Duration) -> Result<Option<Purged>, StoreError> {
+/// Removes what is kept no longer, when that is due: tombstones, and changes that are older than `changes`; `None` is as
+/// long as the service last set.
+pub async fn purge_if_due(
+    store: &dyn Store,
+    changes: Option<Duration>,
+) -> Result<Option<Purged>, StoreError> {
     if !store.purge_due(PURGE_EVERY).await? {
         return Ok(None);
     }

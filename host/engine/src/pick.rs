@@ -69,9 +69,8 @@ impl Turns {
 /// Those of `due` to start now, by their place in it. First comes the tenant with the fewest runs, then the one whose
 /// last start is longest ago; of a tenant's directories, the one that has been due longest.
 ///
-/// A host is kept for the directory that has waited for it longest, even while that one can't be started yet: else a
-/// directory with many hosts, or with a busy tenant, would be passed over for ever. So the one that has been due longest
-/// of all is stopped by nothing but runs in progress.
+/// A host is kept for the directory that has waited for it longest, else one with many hosts would be passed over for
+/// ever. One whose tenant may start nothing now keeps no host from other tenants.
 pub fn next(due: &[Waiting], running: &[Running], bounds: Bounds, turns: &mut Turns) -> Vec<usize> {
     let mut runs_of: HashMap<&TenantName, usize> = HashMap::new();
     let mut taken: HashSet<&str> = HashSet::new();
@@ -81,8 +80,12 @@ pub fn next(due: &[Waiting], running: &[Running], bounds: Bounds, turns: &mut Tu
     }
     let mut by_time: Vec<usize> = (0..due.len()).collect();
     by_time.sort_by_key(|place| due[*place].since);
+    let is_full = |place: usize| {
+        let runs = runs_of.get(&due[place].tenant);
+        runs.is_some_and(|runs| *runs >= bounds.per_tenant)
+    };
     let mut kept_for: HashMap<&str, usize> = HashMap::new();
-    for place in &by_time {
+    for place in by_time.iter().filter(|place| !is_full(**place)) {
         for host in &due[*place].hosts {
             kept_for.entry(host).or_insert(*place);
         }
@@ -160,6 +163,14 @@ mod tests {
     fn runs_6_the_longest_due_comes_first() {
         let due = [waiting(0, "a", 30), waiting(0, "b", 10), waiting(0, "c", 20)];
         assert_eq!(next(&due, &[], bounds(2, 2), &mut Turns::default()), [1, 2]);
+    }
+
+    #[test]
+    fn runs_7_3_a_tenant_that_may_start_nothing_keeps_no_host_from_others() {
+        let busy = [waiting(0, "x", 0), waiting(0, "y", 0)];
+        let running: Vec<_> = busy.iter().map(run_of).collect();
+        let due = [waiting(0, "theirs:443", 1), waiting(1, "theirs:443", 5)];
+        assert_eq!(next(&due, &running, bounds(4, 2), &mut Turns::default()), [1]);
     }
 
     #[test]

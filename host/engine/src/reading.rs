@@ -79,6 +79,7 @@ impl<'a> Reading<'a> {
             cancel: begun.interrupt.token.clone(),
             events: Arc::clone(&begun.signals.events),
         };
+        let start = begun.clock.monotonic();
         let mut call = JoinSet::new();
         call.spawn(async move { provider.sync(request, staging, context).await });
         let is_overdue = async {
@@ -95,7 +96,10 @@ impl<'a> Reading<'a> {
         let failure = tokio::select! {
             biased;
             ended = call.join_next() => match ended {
-                Some(Ok(end)) => return end,
+                Some(Ok(end)) => {
+                    let took = begun.clock.monotonic().saturating_sub(start);
+                    return with_due_deadline(end, took >= limits.time.mul_f64(0.9));
+                }
                 Some(Err(error)) => Failure::new(
                     ErrorKind::Host,
                     "read",
@@ -211,6 +215,25 @@ impl<'a> Reading<'a> {
             Ok(()) => failure,
         }
     }
+}
+
+/// A deadline is followed by another run at once and never disables: a plugin that says so early is at fault itself.
+fn with_due_deadline(mut end: SyncEnd, has_had_its_time: bool) -> SyncEnd {
+    if let Err(failure) = &mut end.result
+        && failure.kind == ErrorKind::Deadline
+        && !has_had_its_time
+    {
+        *failure = Failure {
+            kind: ErrorKind::Plugin,
+            summary: format!(
+                "the plugin ended the run as out of time while it had time left: {}",
+                failure.summary
+            ),
+            hint: PLUGIN_HINT.to_owned(),
+            ..failure.clone()
+        };
+    }
+    end
 }
 
 enum Overdue {

@@ -4,10 +4,35 @@ use std::fmt;
 use std::time::Duration;
 
 use idsync_model::UnixMillis;
-use idsync_store::{ReadWith, Resumable};
+use idsync_store::{ReadWith, Resumable, RunRecord};
 
 /// A checkpoint that is this old is not gone on from: too much may have changed at the provider since.
 pub const CHECKPOINT_LASTS: Duration = Duration::from_hours(1);
+
+/// How many runs in a row may die after the same checkpoint before it is dropped.
+pub const MAY_DIE: u64 = 5;
+
+/// The stage at which the store ends a run whose process was gone.
+const INTERRUPTED: &str = "interrupted";
+
+/// How many of the newest runs died with their process, in a row. `runs` are those of a directory, newest first.
+pub fn died_in_a_row(runs: &[RunRecord]) -> usize {
+    died(runs).count()
+}
+
+/// Whether a checkpoint seems to kill whoever goes on from it: that many of the newest runs began after it, died and
+/// left no newer one. Runs that die and come further each time are no such sign.
+pub fn is_deadly(runs: &[RunRecord], checkpoint_at: UnixMillis) -> bool {
+    let after_it = died(runs).take_while(|run| run.started_at > checkpoint_at);
+    after_it.count() as u64 >= MAY_DIE
+}
+
+fn died(runs: &[RunRecord]) -> impl Iterator<Item = &RunRecord> {
+    runs.iter().take_while(|run| {
+        let error = run.error.as_ref();
+        error.is_some_and(|error| error.stage == INTERRUPTED)
+    })
+}
 
 /// What a run that begins would read with, and against what.
 #[derive(Debug, Clone, Copy)]

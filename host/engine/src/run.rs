@@ -8,12 +8,13 @@ use idsync_model::{
     TenantName, Trigger, UnixMillis,
 };
 use idsync_store::{
-    Directory, Lease, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, Store, StoreError, Verified,
+    Aftermath, Directory, Failing, Lease, NewRun, RunBasis, RunEnd, RunFacts, RunRecord, Store, StoreError,
+    Times, Verified,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
-use crate::again::Jitter;
+use crate::again::{self, Attempt, AttemptEnd, Jitter};
 use crate::error::EngineError;
 use crate::halt::{Halt, overtaken, store_failure, taken_over};
 use crate::interrupt::{Interrupt, Pulse, Vigil};
@@ -27,7 +28,8 @@ use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
 pub struct ReadLimits {
     /// How long reading may take. The next run goes on where this one ended.
     pub time: Duration,
-    /// How long a plugin that was told to end may take to do so.
+    /// How long a plugin that was told to end may take to do so: longer than the sandbox lets it, so that what the call
+    /// used is known.
     pub grace: Duration,
     /// How many rows may be staged.
     pub staged_rows: u64,
@@ -36,11 +38,11 @@ pub struct ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// An hour, 5 seconds, 50 million rows, 16 GiB of text.
+    /// An hour, 10 seconds, 50 million rows, 16 GiB of text.
     fn default() -> Self {
         Self {
             time: Duration::from_hours(1),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
             staged_rows: MAX_STAGED_ROWS,
             staged_bytes: MAX_STAGED_BYTES,
         }
@@ -151,7 +153,7 @@ impl Sync {
         signals: RunSignals,
     ) -> Result<RunReport, EngineError> {
         let taken = self.begin(&order).await?;
-        tracing::info!(mode = ?taken.mode, order.dry_run, "the run begins");
+        tracing::info!(mode = ?taken.mode, dry_run = order.dry_run, "the run begins");
         signals.events.emit(RunEvent::Started {
             run: order.run.clone(),
             mode: taken.mode,
@@ -160,7 +162,7 @@ impl Sync {
         let begun = Begun {
             store: &self.store,
             clock: &*self.clock,
-            jitter: Jitter::new((self.random)()),
+            jitter: self.jitter(),
             order: &order,
             signals: &signals,
             interrupt: &interrupt,
@@ -246,22 +248,34 @@ impl Sync {
             .await
         {
             Ok(directory) => Ok(Taken {
-                is_outdated: choose_mode(order, &directory, now) != mode,
+                is_outdated: !mode::suffices(mode, choose_mode(order, &directory, now)),
                 verified: directory.verified.clone().unwrap_or(verified),
                 directory,
                 mode,
                 basis,
             }),
             Err(error) => {
+                let failure = store_failure("begin", &error);
+                let times = Times {
+                    last_began_at: Some(now),
+                    ..before.times
+                };
+                let facts = RunFacts {
+                    after: unbegun(before.failing.as_ref(), &times, &failure, self.jitter(), now),
+                    ..RunFacts::default()
+                };
                 let end = RunEnd::Failed {
-                    failure: store_failure("begin", &error),
+                    failure,
                     keeps_staging: true,
                 };
-                let facts = RunFacts::default();
                 self.store.end_run(&order.tenant, &order.run, end, facts).await?;
                 Err(error.into())
             }
         }
+    }
+
+    fn jitter(&self) -> Jitter {
+        Jitter::new((self.random)())
     }
 
     async fn busy(&self, order: &RunOrder, name: String, lease: Lease) -> EngineError {
@@ -338,8 +352,24 @@ struct Taken {
     verified: Verified,
     mode: Mode,
     basis: RunBasis,
-    /// Whether a run that ended just before asks for another mode than was chosen.
+    /// Whether a run that ended just before asks for more than the mode that was chosen reads.
     is_outdated: bool,
+}
+
+/// What a run leaves that had its lease and could not begin: the host's failure, in the row of those before it.
+fn unbegun(
+    before: Option<&Failing>,
+    times: &Times,
+    failure: &Failure,
+    jitter: Jitter,
+    now: UnixMillis,
+) -> Aftermath {
+    let attempt = Attempt {
+        end: AttemptEnd::Failed(failure),
+        wake: None,
+        host_minus_provider_ms: 0,
+    };
+    again::after(before, &attempt, times, jitter, now)
 }
 
 fn choose_mode(order: &RunOrder, directory: &Directory, now: UnixMillis) -> Mode {
@@ -365,4 +395,42 @@ fn report(record: &RunRecord) -> Result<RunReport, EngineError> {
     record.report().ok_or_else(|| EngineError::Unended {
         run: record.run.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_store::KindRow;
+
+    use super::*;
+
+    #[test]
+    fn runs_6_a_run_that_the_store_kept_from_beginning_is_tried_again_and_forgets_no_failure() {
+        let now = UnixMillis(1_800_000_000_000);
+        let earlier = UnixMillis(now.0 - 3_600_000);
+        let times = Times {
+            every: Duration::from_hours(2),
+            last_began_at: Some(now),
+            next_try_at: None,
+            not_before: None,
+            is_due: false,
+        };
+        let failing = Failing {
+            failure: Failure::new(ErrorKind::Unauthorized, "token", "refused", ""),
+            since: earlier,
+            last: earlier,
+            in_a_row: 1,
+            row: Some(KindRow {
+                kind: ErrorKind::Unauthorized,
+                first: earlier,
+                last: earlier,
+                count: 1,
+            }),
+        };
+        let failure = Failure::new(ErrorKind::Host, "begin", "the disk is full", "");
+        let after = unbegun(Some(&failing), &times, &failure, Jitter::new(0.5), now);
+        assert_eq!(after.next_try_at, Some(now.plus(Duration::from_mins(5))));
+        let left = after.failing.unwrap();
+        assert_eq!((left.since, left.in_a_row, left.row), (earlier, 2, failing.row));
+        assert_eq!(left.failure.kind, ErrorKind::Host);
+    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    CancellationToken, DirectoryId, EventSink, Failure, Provider, RunId, RunReport, Trigger, with_causes,
+    CancellationToken, DirectoryId, EventSink, Failure, Provider, RunId, RunReport, Trigger, UnixMillis,
+    with_causes,
 };
 use idsync_store::{Scheduled, StoreError};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -16,12 +17,16 @@ use crate::error::EngineError;
 use crate::lease::Watch;
 use crate::operations::purge_if_due;
 use crate::pick::{self, Bounds, Running, Turns, Waiting};
+use crate::resume::died_in_a_row;
 use crate::run::{ReadLimits, RunOrder, RunSignals, Sync};
 
 /// How long the scheduler goes without a look at the store, which a command line may have changed.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often it asks whether a purge is due.
 const ASK_FOR_PURGE_EVERY: Duration = Duration::from_hours(1);
+
+/// How many earlier runs of a directory whose lease was lost are looked at: more make no longer rest.
+const DEATHS_LOOKED_AT: u64 = 5;
 
 /// What the scheduler asks of whoever puts the host together.
 #[async_trait]
@@ -30,8 +35,14 @@ pub trait Providers: Send + std::marker::Sync {
     /// is due.
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String>;
 
-    /// The provider for one run. A failure is recorded as that of the run.
-    async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure>;
+    /// The provider for one run. A failure is recorded as that of the run. The process is about to end once `stop` is
+    /// triggered: the call is dropped then.
+    async fn bind(
+        &self,
+        scheduled: &Scheduled,
+        run: &RunId,
+        stop: &CancellationToken,
+    ) -> Result<Bound, Failure>;
 }
 
 /// A provider that is ready to be run.
@@ -139,7 +150,13 @@ impl Scheduler {
     pub async fn run(mut self) {
         let stop = self.parts.stop.clone();
         while !stop.is_cancelled() {
-            let wait = match self.look().await {
+            // To tell a directory's hosts a plugin may have to be compiled, which takes a while.
+            let looked = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                looked = self.look() => looked,
+            };
+            let wait = match looked {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("the directories could not be looked at: {}", with_causes(&error));
@@ -157,7 +174,7 @@ impl Scheduler {
         while !self.runs.is_empty() {
             self.wait_for_end().await;
         }
-        // A purge is one transaction, which is undone when it is not finished.
+        // Each of a purge's transactions leaves a store that is right; what is not done yet, the next purge does.
         self.purge.shutdown().await;
     }
 
@@ -185,6 +202,12 @@ impl Scheduler {
             }
             if let Some(until) = self.resting.get(id) {
                 wait = wait.min(until.saturating_sub(monotonic));
+                continue;
+            }
+            if takes_over.is_some()
+                && let Some(rest) = self.parts.rest(&scheduled, now).await?
+            {
+                wait = wait.min(rest);
                 continue;
             }
             let since = match due::when(&scheduled.times, id, now) {
@@ -284,7 +307,7 @@ impl Scheduler {
         let store = Arc::clone(&self.parts.sync.store);
         let keep_changes = self.options.keep_changes;
         self.purge.spawn(async move {
-            match purge_if_due(&*store, keep_changes).await {
+            match purge_if_due(&*store, Some(keep_changes)).await {
                 Ok(Some(purged)) => tracing::info!(?purged, "what is old was purged"),
                 Ok(None) => {}
                 Err(error) => tracing::error!("what is old could not be purged: {}", with_causes(&error)),
@@ -294,6 +317,27 @@ impl Scheduler {
 }
 
 impl Parts {
+    /// How long a directory is still left alone whose lease was lost: its runs may be what kills the process.
+    async fn rest(&self, scheduled: &Scheduled, now: UnixMillis) -> Result<Option<Duration>, StoreError> {
+        let store = &self.sync.store;
+        let runs = store
+            .runs(
+                &scheduled.tenant,
+                Some(&scheduled.directory),
+                1 + DEATHS_LOOKED_AT,
+            )
+            .await?;
+        let Some((last, earlier)) = runs.split_first() else {
+            return Ok(None);
+        };
+        // The store does not know yet that the newest one is dead.
+        let Some(rest) = due::rest_after(1 + died_in_a_row(earlier)) else {
+            return Ok(None);
+        };
+        let until = last.started_at.plus(rest);
+        Ok((last.started_at <= now && until > now).then(|| until.since(now)))
+    }
+
     /// One run, from its provider to its report. Errs when there was none.
     async fn carry_out(self: Arc<Self>, candidate: Candidate, limits: ReadLimits) -> Result<(), EngineError> {
         let Candidate {
@@ -301,11 +345,12 @@ impl Parts {
             takes_over,
         } = candidate;
         let run = RunId::generate();
-        let bound = self.providers.bind(&scheduled, &run).await;
-        // The plugin may have taken a while to be made ready.
-        if self.stop.is_cancelled() {
-            return Ok(());
-        }
+        // The plugin may take a while to be made ready.
+        let bound = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(()),
+            bound = self.providers.bind(&scheduled, &run, &self.stop) => bound,
+        };
         let mut order = RunOrder {
             run: run.clone(),
             tenant: scheduled.tenant.clone(),

@@ -13,7 +13,7 @@ use crate::guard::{self, Deletions, PlannedDeletions};
 use crate::halt::{Halt, overtaken, removed, store_failure};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::reading::Reading;
-use crate::resume::{self, ResumeGrounds};
+use crate::resume::{self, MAY_DIE, ResumeGrounds};
 use crate::run::{RunOrder, RunSignals};
 use crate::spent::Spent;
 
@@ -70,6 +70,10 @@ impl Begun<'_> {
             run,
             ..
         } = self.order;
+        // What a run left that was to apply its plan is not for one that only asks.
+        if self.order.dry_run {
+            return Ok(None);
+        }
         let Some(left) = self.store.resumable(tenant, directory).await? else {
             return Ok(None);
         };
@@ -80,6 +84,12 @@ impl Begun<'_> {
         };
         if let Err(why) = resume::check(&left, grounds) {
             tracing::info!(%run, from = %left.run, "what an earlier run left is not gone on from: {why}");
+            return Ok(None);
+        }
+        let runs = self.store.runs(tenant, Some(directory), MAY_DIE + 1).await?;
+        let earlier: Vec<_> = runs.into_iter().filter(|earlier| earlier.run != *run).collect();
+        if resume::is_deadly(&earlier, left.checkpoint_at) {
+            tracing::warn!(%run, from = %left.run, "what an earlier run left is not gone on from: {MAY_DIE} runs died of it");
             return Ok(None);
         }
         let taken = self.store.resume_staging(tenant, run, &left.run).await?;
@@ -181,15 +191,7 @@ impl<'a> Read<'a> {
             return Err(overtaken("plan"));
         }
         let order = begun.order;
-        let now = match begun
-            .store
-            .directory(&order.tenant, order.directory.as_str())
-            .await
-        {
-            Ok(directory) => directory,
-            Err(StoreError::UnknownDirectory { .. }) => return Err(removed()),
-            Err(error) => return Err(store_failure("plan", &error)),
-        };
+        let now = self.directory("plan").await?;
         let basis = RunBasis {
             generation: now.generation,
             stored: now.counts,
@@ -203,30 +205,26 @@ impl<'a> Read<'a> {
 
     /// Settings or an org that were verified anew during the run make it one of the old ones. What is verified between
     /// this look and the apply raises the directory's generation, so that the apply is refused and comes back here.
-    async fn still_stands(&self) -> Result<(), Failure> {
-        let begun = self.begun;
-        let order = begun.order;
-        match begun
-            .store
-            .directory(&order.tenant, order.directory.as_str())
-            .await
-        {
-            Ok(now)
-                if now
-                    .verified
-                    .as_ref()
-                    .is_some_and(|v| is_same_setup(v, begun.verified)) =>
-            {
-                Ok(())
-            }
-            Ok(_) => Err(Failure::new(
-                ErrorKind::Cancelled,
-                "apply",
-                "other settings or another org were verified while the directory was read with the old ones",
-                "Nothing was changed. Sync again.",
-            )),
+    fn outdated(&self, now: &Directory) -> Option<Failure> {
+        let is_same = |verified| is_same_setup(verified, self.begun.verified);
+        if now.verified.as_ref().is_some_and(is_same) {
+            return None;
+        }
+        Some(Failure::new(
+            ErrorKind::Cancelled,
+            "apply",
+            "other settings or another org were verified while the directory was read with the old ones",
+            "Nothing was changed. Sync again.",
+        ))
+    }
+
+    /// The directory as it is now.
+    async fn directory(&self, stage: &str) -> Result<Directory, Failure> {
+        let Begun { store, order, .. } = self.begun;
+        match store.directory(&order.tenant, order.directory.as_str()).await {
+            Ok(directory) => Ok(directory),
             Err(StoreError::UnknownDirectory { .. }) => Err(removed()),
-            Err(error) => Err(store_failure("apply", &error)),
+            Err(error) => Err(store_failure(stage, &error)),
         }
     }
 }
@@ -259,7 +257,9 @@ impl Planned<'_> {
             if let Some(failure) = begun.interruption("plan") {
                 return Err(failure);
             }
-            let held = judge(plan.summary(), &begun.directory.limits);
+            // A person may have changed the limits while the directory was read.
+            let now = read.directory("plan").await?;
+            let held = judge(plan.summary(), &now.limits);
             if order.dry_run {
                 let end = RunEnd::Planned {
                     summary: Box::new(*plan.summary()),
@@ -271,14 +271,16 @@ impl Planned<'_> {
                     .await
                     .map_err(|error| store_failure("plan", &error));
             }
-            read.still_stands().await?;
+            if let Some(failure) = read.outdated(&now) {
+                return Err(failure);
+            }
             let stage = if held.is_some() { "hold" } else { "apply" };
             begun.progress(stage);
+            let is_resumed = read.is_resumed;
             let ended = if let Some(held) = held {
-                let facts = read.facts(AttemptEnd::Held);
+                let facts = read.facts(AttemptEnd::Held { is_resumed });
                 begun.store.hold(plan, held, facts).await
             } else {
-                let is_resumed = read.is_resumed;
                 let facts = read.facts(AttemptEnd::Applied { is_resumed });
                 begun.store.apply(plan, facts).await.map(|applied| applied.run)
             };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_capability::keys::KeyPair;
+use idsync_capability::vault::SealedValues;
 use idsync_engine::VerifyOrder;
 use idsync_model::{
     CallContext, CancellationToken, Check, CheckOutcome, Description, ErrorKind, Failure, NoEvents,
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::App;
 use crate::error::{CommandError, Kind};
 use crate::operation::view::unfitting;
-use crate::vault::StoredValues;
+use crate::vault::{StoredValues, UnchangedValues};
 
 /// How long the host's own verification may take.
 const VERIFY_TIME: Duration = Duration::from_mins(5);
@@ -42,6 +43,17 @@ impl Which {
             Self::Next | Self::Present => SecretOf::Next,
         }
     }
+}
+
+/// On whose behalf a plugin is called, which decides what becomes of what it keeps.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// A person.
+    Person,
+    /// A run, for as long as it may write.
+    Run(&'a RunId),
+    /// The host by itself: nothing is kept, because nobody was told.
+    Host,
 }
 
 /// All that a run needs of its plugin.
@@ -79,7 +91,7 @@ pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Read
         tracing::info!(%run, directory = %directory.id, "{text}");
         note = Some(text);
     }
-    let bound = bind(app, &plugin, directory, Which::Verified, Some(run)).await?;
+    let bound = bind(app, &plugin, directory, Which::Verified, Caller::Run(run)).await?;
     Ok(Ready {
         plugin_version: description.version.clone(),
         plugin_digest: plugin.digest().to_string(),
@@ -97,7 +109,7 @@ pub async fn bind(
     plugin: &Arc<Plugin>,
     directory: &Directory,
     which: Which,
-    run: Option<&RunId>,
+    caller: Caller<'_>,
 ) -> Result<BoundPlugin, CommandError> {
     let sealer = app.master_key().directory_sealer(directory.id.clone());
     let key = match key(app, directory, which).await? {
@@ -122,13 +134,15 @@ pub async fn bind(
     if which.secrets() == SecretOf::Next {
         vault = vault.for_verification();
     }
-    if let Some(run) = run {
-        vault = vault.for_run(run.clone());
-    }
+    let values: Arc<dyn SealedValues> = match caller {
+        Caller::Person => Arc::new(StoredValues(vault)),
+        Caller::Run(run) => Arc::new(StoredValues(vault.for_run(run.clone()))),
+        Caller::Host => Arc::new(UnchangedValues(StoredValues(vault))),
+    };
     Ok(plugin.bind(Grants {
         directory: Some(directory.id.clone()),
         key,
-        vault: Some((Arc::new(StoredValues(vault)), sealer)),
+        vault: Some((values, sealer)),
         limits: None,
     }))
 }
@@ -178,7 +192,9 @@ pub async fn fingerprint(
     Ok(hex(&digest.finalize()))
 }
 
-/// What is synced with now is verified with the new version. What waits for a verification by a person goes on waiting.
+/// What is synced with now is verified with the new version of the plugin; what waits for a person's verification goes
+/// on waiting. While a secret waits nothing is recorded, because a record would put it in force: the next run verifies
+/// once more then.
 async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) -> Result<(), CommandError> {
     let version = &plugin.description().version;
     let Some(verified) = &directory.verified else {
@@ -187,41 +203,30 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
         }
         .into());
     };
-    if !directory.waiting_secrets.is_empty() {
-        return Err(not_verified_again(
-            directory,
-            version,
-            &format!(
-                "{} waits to be verified too",
-                directory.waiting_secrets.join(" and ")
-            ),
-        ));
-    }
-    let order = VerifyOrder {
-        tenant: directory.tenant.clone(),
-        directory: directory.id.clone(),
-        settings: verified.settings.clone(),
-        settings_mark: directory.settings_mark,
-        kid: key(app, directory, Which::Verified).await?.map(|key| key.kid),
-        fingerprint: fingerprint(app, directory, version, Which::Verified).await?,
-        plugin_version: version.clone(),
-        by_person: false,
-    };
-    let provider = bind(app, plugin, directory, Which::Verified, None).await?;
+    let provider = bind(app, plugin, directory, Which::Verified, Caller::Host).await?;
     let context = CallContext {
         run: None,
         time_limit: VERIFY_TIME,
         cancel: CancellationToken::new(),
         events: Arc::new(NoEvents),
     };
-    let verification = Box::pin(idsync_engine::verify(
-        app.store(),
-        app.clock().as_ref(),
-        order,
-        &provider,
-        context,
-    ))
-    .await?;
+    let verification = if directory.waiting_secrets.is_empty() {
+        let order = VerifyOrder {
+            tenant: directory.tenant.clone(),
+            directory: directory.id.clone(),
+            settings: verified.settings.clone(),
+            settings_mark: directory.settings_mark,
+            kid: key(app, directory, Which::Verified).await?.map(|key| key.kid),
+            fingerprint: fingerprint(app, directory, version, Which::Verified).await?,
+            plugin_version: version.clone(),
+            by_person: false,
+        };
+        let (store, clock) = (app.store(), app.clock().as_ref());
+        Box::pin(idsync_engine::verify(store, clock, order, &provider, context)).await?
+    } else {
+        // Whether it is the known org is asked by each run at its start.
+        provider.verify(&verified.settings, context).await?
+    };
     if verification.is_verified() {
         return Ok(());
     }
@@ -236,16 +241,17 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
     Err(not_verified_again(directory, version, &failed))
 }
 
-/// Kind `plugin`: it is the plugin that changed, and a run is tried again after a while without ending the schedule.
+/// Kind `host`: it is tried again, and never disables the directory. A check fails for an org that is away just as for
+/// a right that is missing, and the checks don't tell which.
 fn not_verified_again(directory: &Directory, version: &str, why: &str) -> CommandError {
     CommandError::new(
-        Kind::Run(ErrorKind::Plugin),
+        Kind::Run(ErrorKind::Host),
         format!(
             "version {version} of the plugin could not be verified with the settings of directory `{}` ({why})",
             directory.name
         ),
         format!(
-            "Run `idsync directory verify {}` and mend what it finds.",
+            "It is tried again by itself. When it stands, run `idsync directory verify {}` and mend what it finds.",
             directory.name
         ),
     )

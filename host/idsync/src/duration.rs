@@ -9,21 +9,21 @@ pub const DAY: Duration = Duration::from_hours(24);
 
 /// Reads a duration that lies between two bounds. The text of the error names them.
 pub fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let example = "give a number with s, m, h, d or w, such as 90s, 2h, 1h 30m or 30d";
+    let wanted = format!(
+        "give a time from {} to {}, such as 90s, 2h, 1h 30m or 3d",
+        short(least),
+        short(most)
+    );
     let span: Span = text
         .parse()
-        .map_err(|_| format!("`{text}` is no duration: {example}"))?;
+        .map_err(|_| format!("`{text}` is no duration: {wanted}"))?;
     // A day has 24 hours here. A month and a year have no length of their own.
     let duration = span
         .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| format!("`{text}` has no fixed length: {example}"))?;
+        .map_err(|_| format!("`{text}` has no fixed length: {wanted}"))?;
     match Duration::try_from(duration) {
         Ok(duration) if (least..=most).contains(&duration) => Ok(duration),
-        _ => Err(format!(
-            "`{text}` is outside what is possible: from {} to {}",
-            short(least),
-            short(most)
-        )),
+        _ => Err(format!("`{text}` is out of bounds: {wanted}")),
     }
 }
 
@@ -75,10 +75,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_an_example() {
+    fn what_is_no_duration_is_refused_with_what_would_be_one() {
         for text in ["", "2", "soon", "1 month", "1y", "2h;"] {
             let error = within(text, LEAST, MOST).unwrap_err();
-            assert!(error.contains("2h"), "{text}: {error}");
+            assert!(error.contains("from 10s to 30d, such as 90s"), "{text}: {error}");
         }
     }
 

@@ -16,8 +16,10 @@ const TEXT_CHARS: usize = 2_000;
 const ORG_ID_CHARS: usize = 255;
 /// Parts of an organisation.
 const SCOPE_ITEMS: usize = 10_000;
-/// Remarks, checks and problems of one answer.
+/// Checks and problems of one answer.
 const LIST_ITEMS: usize = 1_000;
+/// Remarks of one run: they are kept with it.
+const NOTES: usize = 100;
 
 fn word(text: &str) -> String {
     cleaned(text, WORD_CHARS)
@@ -28,7 +30,7 @@ fn text(text: &str) -> String {
 }
 
 fn notes(said: &[String]) -> Vec<String> {
-    said.iter().take(LIST_ITEMS).map(|note| text(note)).collect()
+    said.iter().take(NOTES).map(|note| text(note)).collect()
 }
 
 pub(crate) fn to_settings(settings: &Settings) -> Vec<types::Setting> {

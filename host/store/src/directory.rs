@@ -116,7 +116,8 @@ pub struct Verified {
     pub plugin_version: String,
     /// The org that answered.
     pub org_id: Option<String>,
-    /// The parts of the org that the settings sync, by the provider's ids. No two directories of a tenant share one.
+    /// The parts of the org that the settings sync, by the provider's ids; all of the org where it is empty. No two
+    /// directories of a tenant share one. It is empty too where the verification is older than the keeping of parts.
     pub scope: Vec<String>,
     /// The id of the key that signed, where the provider needs one.
     pub kid: Option<String>,
@@ -141,7 +142,7 @@ pub struct Directory {
     pub disabled_reason: Option<DisabledReason>,
     /// Its settings that are no secret.
     pub settings: Settings,
-    /// Raised by each change of its settings and secrets. A verification counts only for the mark that it began with.
+    /// Raised by each change of its settings, secrets and keys. A verification counts only for the mark that it began with.
     pub settings_mark: u64,
     /// The names of its secret settings, those that wait for a verification among them.
     pub secret_names: Vec<String>,

@@ -12,6 +12,8 @@ use crate::{Lease, StaleWhy};
 pub enum PositionRefused {
     /// It is of a feed that the tenant had before its store was restored.
     AnotherFeed,
+    /// It is a number alone, and the tenant had another feed before its store was restored.
+    UnnamedFeed,
     /// No change has that number yet.
     Beyond {
         /// The number of the tenant's last change.
@@ -28,6 +30,10 @@ impl fmt::Display for PositionRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AnotherFeed => f.write_str("it is of another feed than the present one"),
+            Self::UnnamedFeed => f.write_str(
+                "the store was restored once, and a number alone may be of the feed before; a reader that knows its \
+                 feed goes on with `NUMBER@FEED`",
+            ),
             Self::Beyond { last } => write!(f, "the last change is number {last}"),
             Self::Purged { earliest } => {
                 write!(f, "changes are kept only from position {earliest} on")
@@ -287,8 +293,14 @@ pub enum StoreError {
     },
 }
 
+/// What SQLite says when there is no space for the file that its readers share, `-shm` (sqlite.org/rescode.html).
+const NO_SPACE_TO_READ: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error().map(|error| error.extended_code) == Some(NO_SPACE_TO_READ) {
+            return Self::Full(error);
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full(error),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {

@@ -9,15 +9,15 @@ use serde::Serialize;
 pub struct PurgeOrder {
     /// Rows that readers see no longer: within this time a return is the same row (RUNS §3.2).
     pub tombstones: Duration,
-    /// Changes, by the end of the run that made them.
-    pub changes: Duration,
+    /// Changes, by the end of the run that made them. `None`: as long as was set with the store, else 30 days.
+    pub changes: Option<Duration>,
 }
 
 impl Default for PurgeOrder {
     fn default() -> Self {
         Self {
             tombstones: Duration::from_hours(30 * 24),
-            changes: Duration::from_hours(30 * 24),
+            changes: None,
         }
     }
 }

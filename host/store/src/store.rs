@@ -49,7 +49,8 @@ pub trait Store: Send + Sync {
     /// Records a successful verification. When it stands for something else than the last one did, the next run is
     /// full; when the settings or the org are other ones, the generation is raised, so that a run in progress, which
     /// reads with the old ones, can't apply any more. Secrets that wait take effect, and so does the next key when it
-    /// is the one that signed: the old key is erased. `settings_mark` is the directory's when the verification began.
+    /// is the one that signed: the old key is erased. How runs failed before is forgotten, also by a run that is in
+    /// progress. `settings_mark` is the directory's when the verification began.
     ///
     /// Errs with `SettingsChanged` when settings, secrets or the key are other ones by now, and with `SameScope` when
     /// another directory of the tenant syncs the same part of the same org.
@@ -62,7 +63,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Directory, StoreError>;
     /// Sets the state. Disabling ends a run in progress as cancelled and raises the fencing number, so that the run can
     /// write nothing more, even if the directory is enabled again before it notices. Enabling makes a run due at once,
-    /// and forgets how runs failed before.
+    /// and forgets how runs failed before, also by a run that is in progress.
     async fn set_state(
         &self,
         tenant: &TenantName,
@@ -276,6 +277,8 @@ pub trait Store: Send + Sync {
     /// Erases what is kept for a time only, in all tenants: tombstones, changes, and the runs and ids that nothing
     /// refers to any more. The generation of a directory that loses rows is raised.
     async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError>;
+    /// Sets how long a purge keeps changes, whichever process purges, where it is not told otherwise.
+    async fn set_keep_changes(&self, keep: Duration) -> Result<(), StoreError>;
     /// Whether the last purge is `every` ago. One in the future does not count.
     async fn purge_due(&self, every: Duration) -> Result<bool, StoreError>;
 }

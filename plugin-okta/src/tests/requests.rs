@@ -319,7 +319,7 @@ fn runs_6_4_the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
     host.ends_at.set(Duration::from_mins(1));
     let failure = failed(&host);
     assert_eq!(failure.kind, ErrorKind::Deadline);
-    assert_eq!(host.checkpoints.get(), 1);
+    assert!(host.checkpoints.get() >= 1);
     assert!(host.now.get() <= Duration::from_secs(61));
 }
 

@@ -173,7 +173,22 @@ impl<'a> EgressCtxView<'a> {
     }
 
     fn handle(
-        self,
+        mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> wasmtime::Result<Result<Resource<HostFutureIncomingResponse>, ErrorCode>> {
+        // The guest gives its options away with the request. `wasmtime-wasi-http` only reads them, and would leave them
+        // in the table for as long as the call lasts.
+        let given = options.as_ref().map(|options| Resource::new_own(options.rep()));
+        let answer = self.answer(request, options);
+        if let Some(options) = given {
+            self.table.delete::<RequestOptions>(options)?;
+        }
+        answer
+    }
+
+    fn answer(
+        &mut self,
         request: Resource<HostOutgoingRequest>,
         options: Option<Resource<RequestOptions>>,
     ) -> wasmtime::Result<Result<Resource<HostFutureIncomingResponse>, ErrorCode>> {

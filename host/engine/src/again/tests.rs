@@ -119,7 +119,7 @@ fn runs_6_no_try_comes_before_the_schedule_where_none_would_help() {
         assert_eq!((row.last.next_try_at, row.last.is_due), (None, false), "{kind}");
     }
     let mut row = Row::new();
-    row.ends(AttemptEnd::Held, 0);
+    row.ends(AttemptEnd::Held { is_resumed: false }, 0);
     assert_eq!(row.last, Aftermath::default());
 }
 
@@ -240,7 +240,8 @@ fn runs_6_a_plugins_wish_delays_the_next_run_whatever_the_end() {
     for end in [
         AttemptEnd::Applied { is_resumed: true },
         AttemptEnd::Applied { is_resumed: false },
-        AttemptEnd::Held,
+        AttemptEnd::Held { is_resumed: false },
+        AttemptEnd::Held { is_resumed: true },
         AttemptEnd::Failed(&failure),
     ] {
         let attempt = Attempt {
@@ -352,7 +353,10 @@ fn runs_6_another_fault_begins_a_row_of_its_own() {
 
 #[test]
 fn runs_6_8_a_success_sets_every_counter_to_zero_and_a_hold_counts_as_one() {
-    for end in [AttemptEnd::Applied { is_resumed: false }, AttemptEnd::Held] {
+    for end in [
+        AttemptEnd::Applied { is_resumed: false },
+        AttemptEnd::Held { is_resumed: false },
+    ] {
         let mut row = Row::new();
         row.fails(ErrorKind::Unauthorized, 0);
         row.ends(end, 5);
@@ -409,7 +413,7 @@ proptest! {
             let failure = KINDS.get(end).map(|kind| of(*kind));
             let end = match &failure {
                 Some(failure) => AttemptEnd::Failed(failure),
-                None if end == 11 => AttemptEnd::Held,
+                None if end == 11 => AttemptEnd::Held { is_resumed: false },
                 None => AttemptEnd::Applied { is_resumed: false },
             };
             let times = times(every, now);

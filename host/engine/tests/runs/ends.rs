@@ -216,3 +216,17 @@ async fn a_panic_ends_its_run_alone() {
     world.provider.reads_org();
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
 }
+
+#[tokio::test]
+async fn runs_6_a_plugin_that_says_it_is_out_of_time_at_once_is_at_fault_itself() {
+    let world = World::new(Org::of(3)).await;
+    world
+        .provider
+        .does(|_, _| async { Err(Failure::new(ErrorKind::Deadline, "users", "no time", "")) });
+    let report = world.sync().await;
+    assert_eq!(report.error.unwrap().kind, ErrorKind::Plugin);
+    assert!(
+        !world.directory().await.times.is_due,
+        "it is not run again at once"
+    );
+}

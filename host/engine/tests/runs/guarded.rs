@@ -1,5 +1,7 @@
 //! The guard over real plans: what is held, what a held plan keeps, and what becomes of it.
 
+use std::sync::Arc;
+
 use idsync_model::{DeleteLimit, DeleteLimits, Entity, HoldRule, Mode, Operation, Outcome};
 
 use crate::org::Org;
@@ -209,5 +211,30 @@ async fn runs_4_1_limits_of_the_directory_that_are_off_let_everything_go() {
         .await
         .unwrap();
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
+    world.assert_equals_org().await;
+}
+
+#[tokio::test]
+async fn runs_4_1_limits_that_are_set_while_a_directory_is_read_are_those_that_count() {
+    let world = World::synced(Org::of(30)).await;
+    let other = Arc::new(world.beside());
+    world.provider.change(|org| *org = Org::of(10));
+    world.provider.does_before_page(1, move |_, _| {
+        let other = Arc::clone(&other);
+        async move {
+            let limits = DeleteLimits {
+                users: DeleteLimit::Off,
+                ..DeleteLimits::default()
+            };
+            other
+                .store
+                .set_limits(&other.tenant, &other.directory, limits)
+                .await
+                .unwrap();
+            Ok(())
+        }
+    });
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
     world.assert_equals_org().await;
 }

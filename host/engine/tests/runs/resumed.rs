@@ -27,7 +27,11 @@ async fn cut(world: &World, kind: ErrorKind) -> RunReport {
     world
         .provider
         .does_before_page(2, move |_, _| async move { Err(failure(kind)) });
-    let report = world.sync().await;
+    let mut order = world.order();
+    if kind == ErrorKind::Deadline {
+        order.limits.time = Duration::ZERO;
+    }
+    let report = world.run(order).await;
     assert_eq!(report.error.as_ref().map(|error| error.kind), Some(kind));
     assert_eq!(world.provider.take_pages(), [0, 1]);
     world.provider.reads_on();
@@ -95,28 +99,74 @@ async fn runs_6_4_the_next_run_follows_a_resumed_one_at_once_and_is_none_itself(
     world.assert_equals_org().await;
 }
 
-#[tokio::test]
-async fn runs_6_4_twelve_crashes_and_then_a_run_that_is_right_with_fewer_pages() {
-    let mut world = World::new(four_pages()).await;
-    for _ in 0..12 {
-        let there = Arc::new(Notify::new());
-        let told = Arc::clone(&there);
-        world.provider.does_before_page(3, move |_, _| {
-            told.notify_one();
-            std::future::pending()
-        });
-        let order = world.order();
-        tokio::select! {
-            report = world.run(order) => panic!("{report:?}"),
-            () = there.notified() => {}
-        }
-        world = world.restarted();
+/// A run that dies before that page, a minute later.
+async fn die_before(world: World, page: usize) -> World {
+    world.clock.advance(Duration::from_mins(1));
+    let there = Arc::new(Notify::new());
+    let told = Arc::clone(&there);
+    world.provider.does_before_page(page, move |_, _| {
+        told.notify_one();
+        std::future::pending()
+    });
+    tokio::select! {
+        report = world.sync() => panic!("{report:?}"),
+        () = there.notified() => {}
     }
-    assert_eq!(world.provider.take_pages(), [0, 1, 2]);
     world.provider.reads_on();
+    world.restarted()
+}
+
+#[tokio::test]
+async fn runs_6_4_twelve_crashes_that_came_further_each_time_and_then_a_run_that_is_right_with_fewer_pages() {
+    let mut world = World::new(Org::of(39)).await;
+    for page in 1..=12 {
+        world = die_before(world, page).await;
+    }
+    assert_eq!(world.provider.take_pages(), (0..12).collect::<Vec<_>>());
     assert_eq!(world.sync().await.outcome, Outcome::Succeeded);
-    assert_eq!(world.provider.take_pages(), [3]);
+    assert_eq!(world.provider.take_pages()[0], 12);
     world.assert_equals_org().await;
+}
+
+#[tokio::test]
+async fn runs_6_4_a_checkpoint_that_five_runs_in_a_row_died_of_is_dropped() {
+    let mut world = World::new(four_pages()).await;
+    // One takes it, and four die of it.
+    for _ in 0..5 {
+        world = die_before(world, 2).await;
+    }
+    assert_eq!(world.provider.take_pages(), [0, 1]);
+    world = die_before(world, 2).await;
+    assert!(world.provider.take_pages().is_empty(), "the fifth");
+    let report = world.sync().await;
+    assert_eq!((report.outcome, report.resumed_from), (Outcome::Succeeded, None));
+    assert_eq!(world.provider.take_pages(), [0, 1, 2, 3]);
+    world.assert_equals_org().await;
+}
+
+#[tokio::test]
+async fn runs_6_4_the_next_run_follows_a_resumed_one_that_is_held_at_once_too() {
+    let world = World::synced(four_pages()).await;
+    world.provider.take_pages();
+    cut(&world, ErrorKind::Unavailable).await;
+    world.provider.change(|org| org.groups.clear());
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Held);
+    assert!(report.resumed_from.is_some());
+    assert!(is_due(&world).await);
+    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    assert!(!is_due(&world).await);
+}
+
+#[tokio::test]
+async fn runs_6_4_a_dry_run_neither_goes_on_from_an_earlier_run_nor_uses_up_what_it_left() {
+    let world = World::new(four_pages()).await;
+    let left = cut(&world, ErrorKind::Unavailable).await.run;
+    let report = world.dry_run().await;
+    assert_eq!((report.dry_run, report.resumed_from), (true, None));
+    assert_eq!(world.provider.take_pages(), [0, 1, 2, 3]);
+    assert_eq!(world.sync().await.resumed_from, Some(left));
+    assert_eq!(world.provider.take_pages(), [2, 3]);
 }
 
 #[tokio::test]

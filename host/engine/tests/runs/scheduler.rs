@@ -226,6 +226,33 @@ async fn runs_6_3_a_lease_that_does_not_beat_is_taken_over_after_60_s_of_watchin
 }
 
 #[tokio::test]
+async fn runs_6_3_a_directory_whose_runs_kill_the_process_rests_after_three() {
+    let mut world = World::new(Org::of(9)).await;
+    world.enable().await;
+    for (deaths, rest) in [(1, 0), (2, 0), (3, 5), (4, 15), (5, 30), (6, 30)] {
+        let gate = Arc::new(Semaphore::new(0));
+        let (other, run) = begun_beside(&world, &gate).await;
+        drop(run);
+        drop(other);
+        world = world.restarted();
+        let mut service = Service::unchanged(&world, SchedulerOptions::default());
+        if rest > 0 {
+            service.scheduler.look().await.unwrap();
+            assert_eq!(service.scheduler.running(), 0, "after {deaths}");
+            world.clock.advance(Duration::from_secs(rest * 60 - 1));
+            service.scheduler.look().await.unwrap();
+            assert_eq!(service.scheduler.running(), 0, "after {deaths}");
+            world.clock.advance(Duration::from_secs(1));
+        }
+        drop(service);
+    }
+    world.provider.reads_on();
+    let mut service = Service::unchanged(&world, SchedulerOptions::default());
+    assert_eq!(service.settle().await, 1);
+    world.assert_equals_org().await;
+}
+
+#[tokio::test]
 async fn runs_6_6_a_stopped_service_goes_on_at_its_next_start_where_it_was() {
     let world = World::new(Org::of(12)).await;
     let service = Service::of(&world).await;
@@ -269,6 +296,41 @@ async fn runs_6_6_nothing_is_started_once_the_service_is_told_to_stop() {
     assert_eq!(world.store.runs(&world.tenant, None, 10).await.unwrap(), []);
 }
 
+/// A compilation that never ends, and tells when it begins.
+fn compiles_for_ever(begins: &Arc<Notify>) -> futures::future::BoxFuture<'static, ()> {
+    let begins = Arc::clone(begins);
+    async move {
+        begins.notify_one();
+        std::future::pending::<()>().await;
+    }
+    .boxed()
+}
+
+/// The service is told to stop as soon as the compilation has begun, and ends.
+async fn ends_while_compiling(world: &World, service: Service, begins: &Notify) {
+    let Service { scheduler, .. } = service;
+    let running = tokio::spawn(scheduler.run());
+    begins.notified().await;
+    world.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), running).await;
+    ended.expect("it does not wait for the plugin").unwrap();
+    assert_eq!(world.store.runs(&world.tenant, None, 10).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_6_6_a_service_that_waits_for_a_plugin_ends_within_seconds() {
+    let begins = Arc::new(Notify::new());
+    let world = World::new(Org::of(1)).await;
+    let service = Service::of(&world).await;
+    *service.host.compiling.lock().unwrap() = Some(compiles_for_ever(&begins));
+    ends_while_compiling(&world, service, &begins).await;
+
+    let world = World::new(Org::of(1)).await;
+    let service = Service::of(&world).await;
+    *service.host.meanwhile.lock().unwrap() = Some(compiles_for_ever(&begins));
+    ends_while_compiling(&world, service, &begins).await;
+}
+
 #[tokio::test]
 async fn a_run_that_breaks_off_ends_alone() {
     let world = World::new(Org::of(1)).await;
@@ -305,7 +367,8 @@ async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_change
         .set_due(&other.tenant, &other.directory)
         .await
         .unwrap();
-    let seen = tokio::time::timeout(Duration::from_mins(1), ends.wait_for(|count| *count == 2));
+    // In paused time; what writes a run's file is a thread that it does not wait for.
+    let seen = tokio::time::timeout(Duration::from_hours(24), ends.wait_for(|count| *count == 2));
     seen.await.unwrap().unwrap();
     world.stop.cancel();
     service.await.unwrap();

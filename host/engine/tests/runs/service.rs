@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use idsync_engine::scheduler::{Bound, Listener, Providers, Scheduler, SchedulerOptions};
 use idsync_model::{
-    DirectoryId, ErrorKind, EventSink, Failure, NoEvents, Outcome, Provider, RunId, RunReport, TenantName,
-    UnixMillis,
+    CancellationToken, DirectoryId, ErrorKind, EventSink, Failure, NoEvents, Outcome, Provider, RunId,
+    RunReport, TenantName, UnixMillis,
 };
 use idsync_store::Scheduled;
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct Host {
     pub unbound: Mutex<Option<Failure>>,
     /// The directories whose binding panics.
     pub panics: Mutex<Vec<DirectoryId>>,
+    /// What the hosts of a directory wait for.
+    pub compiling: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Somebody else who begins a run while the provider is bound.
     pub meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     pub ended: Mutex<Vec<Ended>>,
@@ -45,11 +47,15 @@ pub struct Host {
 #[async_trait]
 impl Providers for Host {
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String> {
+        let compiling = self.compiling.lock().unwrap().take();
+        if let Some(compiling) = compiling {
+            compiling.await;
+        }
         let hosts = self.hosts.lock().unwrap();
         hosts.get(&scheduled.directory).cloned().unwrap_or_default()
     }
 
-    async fn bind(&self, scheduled: &Scheduled, _: &RunId) -> Result<Bound, Failure> {
+    async fn bind(&self, scheduled: &Scheduled, _: &RunId, _: &CancellationToken) -> Result<Bound, Failure> {
         let is_broken = self.panics.lock().unwrap().contains(&scheduled.directory);
         assert!(!is_broken, "this directory's plugin breaks the host");
         let meanwhile = self.meanwhile.lock().unwrap().take();
@@ -114,6 +120,7 @@ impl Service {
             hosts: Mutex::default(),
             unbound: Mutex::default(),
             panics: Mutex::default(),
+            compiling: Mutex::default(),
             meanwhile: Mutex::default(),
             ended: Mutex::default(),
             looks: watch::Sender::new(0),

@@ -1,10 +1,14 @@
 //! `idsync changes`
 
 use std::io::{self, BufWriter, Write as _, stdout};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use idsync_model::FeedCursor;
 use idsync_store::ChangeRow;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
+use tokio::time::MissedTickBehavior;
 
 use super::args::ChangesArguments;
 use super::signal::{INTERRUPTED, until_signal};
@@ -30,6 +34,9 @@ async fn write(app: &App, arguments: ChangesArguments) -> Result<(), CommandErro
     };
     let mut since = arguments.since;
     let mut pause = tokio::time::interval(ASK_EVERY);
+    // After a reader that was slow, the store is not asked for all the times that were missed.
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let reader = Reader::of_stdout();
     loop {
         let page = changes::page(app, &since, directory.as_ref()).await?;
         let is_last = page.next >= page.last;
@@ -50,8 +57,32 @@ async fn write(app: &App, arguments: ChangesArguments) -> Result<(), CommandErro
             if !arguments.follow {
                 return Ok(());
             }
-            pause.tick().await;
+            tokio::select! {
+                _ = pause.tick() => {}
+                () = reader.gone() => return Ok(()),
+            }
         }
+    }
+}
+
+/// Whoever reads standard output, where the system can tell that he is gone: of a pipe it can, of a file it need not.
+struct Reader(Option<Sender>);
+
+impl Reader {
+    fn of_stdout() -> Self {
+        let pipe = stdout().as_fd().try_clone_to_owned();
+        // Nothing is written with it, so that it may block as it likes.
+        Self(pipe.and_then(Sender::from_owned_fd_unchecked).ok())
+    }
+
+    /// Returns when he is gone, so that following ends although nothing comes to be written.
+    async fn gone(&self) {
+        if let Some(pipe) = &self.0
+            && pipe.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! SIGINT and SIGTERM: the first asks the work to end in order, the second ends it at once.
 
+use std::time::Duration;
+
 use idsync_model::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -7,6 +9,9 @@ use super::output;
 
 /// The shell's exit code of a command that was interrupted.
 pub const INTERRUPTED: u8 = 130;
+
+/// Signals that come together are one: `timeout` and terminals send theirs to the process and to its group.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// Runs `work`; the first signal triggers `cancel`, on the second this returns `None` while `work` is dropped.
 pub async fn until_interrupted<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
@@ -41,6 +46,10 @@ pub async fn until_told_twice<T>(
         asked = true;
         say();
         cancel.cancel();
+        tokio::select! {
+            result = &mut work => return Some(result),
+            () = tokio::time::sleep(TOGETHER) => signals.forget(),
+        }
     }
 }
 
@@ -66,6 +75,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt()).ok()?,
             terminate: signal(SignalKind::terminate()).ok()?,
         })
+    }
+
+    /// Those that have come by now.
+    fn forget(&mut self) {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        while self.interrupt.poll_recv(&mut context).is_ready()
+            || self.terminate.poll_recv(&mut context).is_ready()
+        {}
     }
 
     async fn next(&mut self) {

@@ -104,15 +104,19 @@ pub fn counts_table(report: &RunReport) -> String {
 pub fn outcome_lines(report: &RunReport) -> String {
     let mut text = String::new();
     if let Some(held) = &report.held {
-        text.push_str(if report.dry_run {
-            "A sync would be held: the plan deletes more than the guard lets through.\n"
-        } else {
-            "Held: the plan deletes more than the guard lets through. Nothing was changed.\n"
+        text.push_str(match (report.outcome, report.dry_run) {
+            (_, true) => "A sync would be held: the plan is more than the guard lets through.\n",
+            (Outcome::Held, _) => {
+                "Held: the plan is more than the guard lets through. Nothing was changed.\n"
+            }
+            (Outcome::Succeeded, _) => "It was held, and then approved by a person:\n",
+            (Outcome::Discarded, _) => "It was held, and then discarded by a person. Nothing was changed.\n",
+            _ => "It was held, and a newer run took its place. Nothing of it was changed.\n",
         });
         for reason in &held.reasons {
             let _ = writeln!(text, "  {}", reason_text(reason));
         }
-        if !report.dry_run {
+        if report.outcome == Outcome::Held {
             let _ = writeln!(
                 text,
                 "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, \
@@ -128,7 +132,7 @@ pub fn outcome_lines(report: &RunReport) -> String {
         let oldest = report.oldest_read_at.as_deref().unwrap_or("an earlier time");
         let _ = writeln!(
             text,
-            "It went on from {from}: its oldest row was read at {oldest}. Who left since then is seen by the next run."
+            "It went on from {from}: its oldest row was read at {oldest}."
         );
     }
     for note in &report.notes {

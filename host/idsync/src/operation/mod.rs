@@ -4,6 +4,7 @@ pub mod backup;
 pub mod changes;
 pub mod directory;
 pub mod held;
+mod holder;
 pub mod keys;
 pub mod plugin;
 pub mod run;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
-use idsync_model::{CancellationToken, EventSink, RunId, RunReport, Trigger};
-use idsync_store::PurgeOrder;
+use idsync_model::{CancellationToken, DirectoryId, EventSink, RunId, RunReport, Trigger, UnixMillis};
 
+use super::holder::process_of;
 use crate::app::App;
 use crate::binding;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 
 /// What is asked of a sync.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +31,7 @@ pub async fn run(
     if directory.verified.is_none() {
         return Err(EngineError::NotVerified { name: directory.name }.into());
     }
+    let id = directory.id.clone();
     let run = RunId::generate();
     let ready = Box::pin(binding::ready(app, &directory, &run)).await?;
     let order = RunOrder {
@@ -58,10 +59,43 @@ pub async fn run(
         stop: CancellationToken::new(),
         events,
     };
-    let report = Box::pin(sync.run(order, ready.provider, signals)).await?;
+    let report = match Box::pin(sync.run(order, ready.provider, signals)).await {
+        Ok(report) => report,
+        Err(EngineError::Busy { name, run, since }) => {
+            return Err(busy(app, &id, &name, &run, since).await);
+        }
+        Err(error) => return Err(error.into()),
+    };
     // Where no service runs, this is what keeps the store from growing for ever.
-    if let Err(error) = purge_if_due(app.store().as_ref(), PurgeOrder::default().changes).await {
+    if let Err(error) = purge_if_due(app.store().as_ref(), None).await {
         tracing::warn!(%error, "purging what is kept no longer failed; it is tried again with the next sync");
     }
     Ok(report)
+}
+
+/// Who syncs the directory now and since when, and what to do when that hangs: a stopped process keeps its lease.
+async fn busy(app: &App, id: &DirectoryId, name: &str, run: &RunId, since: UnixMillis) -> CommandError {
+    // Without an answer the process is not named; the rest is known.
+    let lease = app.store().lease(app.tenant(), id).await.ok().flatten();
+    let process = lease
+        .filter(|lease| lease.run == *run)
+        .and_then(|lease| process_of(&app.locks_dir().join(lease.owner.as_str())));
+    let (who, end_it) = match process {
+        Some(process) => (
+            format!("process {process} has been doing that with {run}"),
+            format!("end process {process}"),
+        ),
+        None => (
+            format!("{run} has been doing that"),
+            "end the process that runs it".to_owned(),
+        ),
+    };
+    CommandError::new(
+        Kind::Busy,
+        format!("directory `{name}` can't be synced now: {who} since {since}"),
+        format!(
+            "Wait until it has ended, or end it with `idsync run cancel {run}`. When it hangs, {end_it}: that loses \
+             nothing. A service takes it over by itself after 60 s without a sign of life."
+        ),
+    )
 }

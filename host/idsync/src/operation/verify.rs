@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::settings::{missing, refused};
 use crate::app::App;
-use crate::binding::{self, Which};
+use crate::binding::{self, Caller, Which};
 use crate::error::CommandError;
 
 /// How long a verification or an explanation may take.
@@ -77,7 +77,7 @@ pub async fn verify(
         plugin_version: description.version.clone(),
         by_person: true,
     };
-    let provider = binding::bind(app, &plugin, &directory, Which::Next, None).await?;
+    let provider = binding::bind(app, &plugin, &directory, Which::Next, Caller::Person).await?;
     let context = CallContext {
         run: None,
         time_limit: TIME_LIMIT,
@@ -123,7 +123,7 @@ pub async fn explain(
     } else {
         Which::Next
     };
-    let provider = binding::bind(app, &plugin, &directory, which, None).await?;
+    let provider = binding::bind(app, &plugin, &directory, which, Caller::Person).await?;
     let settings = directory
         .verified
         .map_or(directory.settings, |verified| verified.settings);

@@ -10,18 +10,18 @@ const TICK_IS_OLD: Duration = Duration::from_mins(1);
 
 /// When the scheduler last looked at the directories, in the clock's monotonic time.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct LastLook {
     last_ms: AtomicU64,
 }
 
-impl Pulse {
+impl LastLook {
     /// The scheduler is about to begin.
     pub fn new(now: Duration) -> Self {
-        let pulse = Self {
+        let last_look = Self {
             last_ms: AtomicU64::new(0),
         };
-        pulse.tick(now);
-        pulse
+        last_look.tick(now);
+        last_look
     }
 
     /// It has looked.
@@ -91,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_knows_its_age() {
-        let pulse = Pulse::new(Duration::from_secs(10));
-        assert_eq!(pulse.age(Duration::from_secs(25)), Duration::from_secs(15));
-        pulse.tick(Duration::from_secs(25));
-        assert_eq!(pulse.age(Duration::from_secs(25)), Duration::ZERO);
+    fn a_last_look_knows_its_age() {
+        let last_look = LastLook::new(Duration::from_secs(10));
+        assert_eq!(last_look.age(Duration::from_secs(25)), Duration::from_secs(15));
+        last_look.tick(Duration::from_secs(25));
+        assert_eq!(last_look.age(Duration::from_secs(25)), Duration::ZERO);
         // A reading of the clock from before the tick is no age.
-        assert_eq!(pulse.age(Duration::from_secs(24)), Duration::ZERO);
+        assert_eq!(last_look.age(Duration::from_secs(24)), Duration::ZERO);
     }
 }

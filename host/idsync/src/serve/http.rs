@@ -30,14 +30,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the service listens.
 #[derive(Debug)]
-pub struct Listener {
+pub struct HttpListener {
     socket: TcpListener,
     address: SocketAddr,
     /// The host as it was given, such as `localhost`.
     name: String,
 }
 
-impl Listener {
+impl HttpListener {
     /// Binds `listen`, a `HOST:PORT`. Port 0 is any free one.
     pub async fn bind(listen: &str) -> Result<Self, CommandError> {
         let Some((name, port)) = listen.rsplit_once(':').filter(|(name, _)| !name.is_empty()) else {
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     async fn started(listen: &str) -> (SocketAddr, CancellationToken) {
-        let listener = Listener::bind(listen).await.unwrap();
+        let listener = HttpListener::bind(listen).await.unwrap();
         let (address, stop) = (listener.address(), CancellationToken::new());
         let routes = Router::new().route("/names", get(|| async { "Acme" }));
         tokio::spawn(listener.serve(routes, stop.clone()));
@@ -237,15 +237,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_and_a_foreign_address_are_told_apart() {
-        let first = Listener::bind("127.0.0.1:0").await.unwrap();
-        let taken = Listener::bind(&first.address().to_string()).await.unwrap_err();
+        let first = HttpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = HttpListener::bind(&first.address().to_string())
+            .await
+            .unwrap_err();
         assert!(taken.hint.contains("Another process listens there"), "{taken:?}");
         assert!(taken.summary.contains(&first.address().to_string()), "{taken:?}");
         // TEST-NET-1 (RFC 5737) is nobody's address.
-        let foreign = Listener::bind("192.0.2.1:0").await.unwrap_err();
+        let foreign = HttpListener::bind("192.0.2.1:0").await.unwrap_err();
         assert!(foreign.hint.contains("No network interface"), "{foreign:?}");
         for text in ["8080", ":8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:99999"] {
-            let error = Listener::bind(text).await.unwrap_err();
+            let error = HttpListener::bind(text).await.unwrap_err();
             assert_eq!(error.exit_code(), 2, "{text}");
             assert!(error.summary.contains("is no address"), "{text}: {error:?}");
         }
@@ -253,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_can_reach_is_known() {
-        assert!(!Listener::bind("localhost:0").await.unwrap().is_public());
-        assert!(Listener::bind("0.0.0.0:0").await.unwrap().is_public());
+        assert!(!HttpListener::bind("localhost:0").await.unwrap().is_public());
+        assert!(HttpListener::bind("0.0.0.0:0").await.unwrap().is_public());
     }
 }

@@ -22,10 +22,10 @@ use idsync_engine::scheduler::{Scheduler, SchedulerOptions};
 use idsync_engine::{ReadLimits, Sync};
 use idsync_model::{CancellationToken, with_causes};
 
-use self::health::{NotReady, Pulse, verdict};
-use self::http::Listener;
+use self::health::{LastLook, NotReady, verdict};
+use self::http::HttpListener;
 use self::metrics::{Form, Metrics};
-use self::providers::Plugins;
+use self::providers::DirectoryPlugins;
 use self::stand::Successes;
 use self::watcher::Watcher;
 use crate::app::App;
@@ -49,7 +49,7 @@ pub struct ServeOptions {
 
 /// A service that listens, and will begin to sync when it is run.
 pub struct Service {
-    listener: Listener,
+    listener: HttpListener,
     options: ServeOptions,
     state: Arc<ServiceState>,
 }
@@ -58,7 +58,7 @@ pub struct Service {
 struct ServiceState {
     app: Arc<App>,
     metrics: Metrics,
-    pulse: Pulse,
+    last_look: LastLook,
     successes: Successes,
     stop: CancellationToken,
 }
@@ -70,7 +70,7 @@ impl Service {
         options: ServeOptions,
         stop: CancellationToken,
     ) -> Result<Self, CommandError> {
-        let listener = Listener::bind(&options.listen).await?;
+        let listener = HttpListener::bind(&options.listen).await?;
         if listener.is_public() {
             tracing::warn!(
                 address = %listener.address(),
@@ -82,7 +82,7 @@ impl Service {
         );
         let state = ServiceState {
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
-            pulse: Pulse::new(app.clock().monotonic()),
+            last_look: LastLook::new(app.clock().monotonic()),
             successes: Successes::default(),
             stop,
             app,
@@ -113,6 +113,8 @@ impl Service {
             app.owner().await?,
             app.random(),
         );
+        // For every purge, also of a sync by hand while no service runs.
+        app.store().set_keep_changes(options.keep_changes).await?;
         let scheduler_options = SchedulerOptions {
             bounds: Bounds {
                 total: options.max_runs as usize,
@@ -121,7 +123,7 @@ impl Service {
             limits: ReadLimits::default(),
             keep_changes: options.keep_changes,
         };
-        let plugins = Arc::new(Plugins::new(Arc::clone(&state.app)));
+        let plugins = Arc::new(DirectoryPlugins::new(Arc::clone(&state.app)));
         let watcher = Arc::new(Watcher::new(Arc::clone(&state)));
         let scheduler = Scheduler::new(sync, plugins, watcher, scheduler_options, state.stop.clone());
         // The listener outlives the scheduler: `/readyz` says that the service is ending.
@@ -154,7 +156,7 @@ async fn ready(State(state): State<Arc<ServiceState>>) -> Response {
             STORE_TIME.as_secs()
         )),
     };
-    let silent_for = state.pulse.age(state.app.clock().monotonic());
+    let silent_for = state.last_look.age(state.app.clock().monotonic());
     match verdict(state.stop.is_cancelled(), store, silent_for) {
         Ok(()) => json(StatusCode::OK, &serde_json::json!({ "ready": true })),
         Err(reason) => not_ready(&reason),

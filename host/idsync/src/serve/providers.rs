@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use idsync_engine::scheduler::{Bound, Providers};
-use idsync_model::{ErrorKind, Failure, RunId};
+use idsync_model::{CancellationToken, ErrorKind, Failure, RunId};
 use idsync_store::Scheduled;
 
 use crate::app::App;
@@ -12,11 +12,11 @@ use crate::binding;
 use crate::error::{CommandError, Kind};
 
 /// Plugins from the folder, bound to directories of the store.
-pub struct Plugins {
+pub struct DirectoryPlugins {
     app: Arc<App>,
 }
 
-impl Plugins {
+impl DirectoryPlugins {
     /// The plugins of a data directory.
     pub fn new(app: Arc<App>) -> Self {
         Self { app }
@@ -24,7 +24,7 @@ impl Plugins {
 }
 
 #[async_trait]
-impl Providers for Plugins {
+impl Providers for DirectoryPlugins {
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String> {
         // What can't be told now fails the run, which says why.
         match self.app.plugin(&scheduled.provider).await {
@@ -33,7 +33,12 @@ impl Providers for Plugins {
         }
     }
 
-    async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure> {
+    async fn bind(
+        &self,
+        scheduled: &Scheduled,
+        run: &RunId,
+        _stop: &CancellationToken,
+    ) -> Result<Bound, Failure> {
         let app = &self.app;
         let directory = app
             .store()

@@ -23,7 +23,7 @@ impl Watcher {
 
 impl Listener for Watcher {
     fn looked(&self, at: Duration) {
-        self.service.pulse.tick(at);
+        self.service.last_look.tick(at);
     }
 
     fn events(&self, _scheduled: &Scheduled, _run: &RunId) -> Arc<dyn EventSink> {

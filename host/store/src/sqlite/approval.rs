@@ -233,7 +233,7 @@ impl Asked {
 }
 
 /// Errs with `Damaged` when a file is not what was written, and with `SupersededBy` when the newer plan deletes
-/// something that the shown one does not.
+/// something that the shown one does not, or moves more addresses from one user to another.
 fn check_files(store: &Connection, files: &DataDir, plan: &Kept, shown: &Kept) -> Result<(), StoreError> {
     hold::check(store, files, &plan.run)?;
     if plan.run == shown.run {
@@ -243,7 +243,7 @@ fn check_files(store: &Connection, files: &DataDir, plan: &Kept, shown: &Kept) -
     let newer = open_run_file(&files.held(&plan.run))?;
     attach(&newer, &files.held(&shown.run), 4_096)?;
     let deletes_more = newer.query_row(include_str!("sql/plan/deletes_more.sql"), [], |row| row.get(0))?;
-    if deletes_more {
+    if deletes_more || plan.summary.moved > shown.summary.moved {
         return Err(StoreError::SupersededBy {
             run: shown.run.clone(),
             by: plan.run.clone(),

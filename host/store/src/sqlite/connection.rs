@@ -59,8 +59,8 @@ fn open_steps(
     }
     add_first_tenant(&connection, clock)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // What is erased is overwritten where that costs no further page.
-    connection.pragma_update(None, "secure_delete", "fast")?;
+    // What is erased is overwritten: keys and secrets are written by this connection, rows by those of applies.
+    connection.pragma_update(None, "secure_delete", "on")?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     Ok(connection)

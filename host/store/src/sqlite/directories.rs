@@ -126,7 +126,10 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
             fingerprint,
             plugin_version,
             org_id: text("verified_org")?,
-            scope: from_json("a verified scope", &row.get::<_, String>("verified_scope")?)?,
+            scope: text("verified_scope")?
+                .map(|text| from_json("a verified scope", &text))
+                .transpose()?
+                .unwrap_or_default(),
             kid: text("verified_kid")?,
             at,
         }),

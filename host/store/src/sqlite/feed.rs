@@ -120,7 +120,8 @@ fn known_directory(
         })
 }
 
-/// Why a position can't be gone on from (RUNS §8.4).
+/// Why a position can't be gone on from (RUNS §8.4). A number without its feed is of the only feed that the tenant ever
+/// had; where there was an earlier one it may be of that, but for 0, with which every feed begins.
 fn refused(
     connection: &Connection,
     tenant_id: i64,
@@ -128,8 +129,12 @@ fn refused(
     feed: &FeedId,
     last: u64,
 ) -> Result<Option<PositionRefused>, StoreError> {
-    if since.feed.as_ref().is_some_and(|asked| asked != feed) {
-        return Ok(Some(PositionRefused::AnotherFeed));
+    match &since.feed {
+        Some(asked) if asked != feed => return Ok(Some(PositionRefused::AnotherFeed)),
+        None if since.seq > 0 && is_renewed(connection, tenant_id)? => {
+            return Ok(Some(PositionRefused::UnnamedFeed));
+        }
+        Some(_) | None => {}
     }
     if since.seq > last {
         return Ok(Some(PositionRefused::Beyond { last }));
@@ -140,6 +145,14 @@ fn refused(
     // Whoever has taken the change before the first that is kept, or the last of all, misses nothing.
     let earliest = first.map_or(last, |first| unsigned(first - 1));
     Ok((since.seq < earliest).then_some(PositionRefused::Purged { earliest }))
+}
+
+/// Whether the tenant's feed took the place of an earlier one.
+fn is_renewed(connection: &Connection, tenant_id: i64) -> Result<bool, StoreError> {
+    let is_renewed = connection
+        .prepare_cached("SELECT feed_renewed FROM tenant WHERE tenant_id = :tenant_id")?
+        .query_row(named_params! { ":tenant_id": tenant_id }, |row| row.get(0))?;
+    Ok(is_renewed)
 }
 
 fn from_row(feed: &FeedId, row: &Row<'_>) -> Result<ChangeRow, StoreError> {

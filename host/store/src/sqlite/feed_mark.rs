@@ -169,9 +169,10 @@ pub(super) fn go_on_or_begin_anew(connection: &mut Connection, store: &Path) -> 
 }
 
 fn begin_anew(transaction: &Transaction<'_>, store: &Path) -> Result<(), StoreError> {
+    // Of a feed that never had a change nobody has a number.
     const FEEDS: &str = "
         UPDATE tenant
-        SET feed_id = lower(hex(randomblob(16)))";
+        SET feed_id = lower(hex(randomblob(16))), feed_renewed = feed_renewed OR last_seq > 0";
     const OURS: &str = "
         UPDATE store
         SET is_backup = 0, apply_token = :token";

@@ -1,5 +1,6 @@
 //! The files of a data directory: where each lies, and that only their owner can read them.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -52,31 +53,19 @@ impl DataDir {
         self.root.join("staging").join(format!("{run}.db"))
     }
 
-    /// The runs that have a file of what they read.
-    pub(super) fn staged_runs(&self) -> Result<Vec<RunId>, StoreError> {
-        let path = self.root.join("staging");
-        let failed = |source| StoreError::File {
-            action: "listing",
-            path: path.clone(),
-            source,
-        };
-        let mut runs = Vec::new();
-        for entry in fs::read_dir(&path).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let run = name.to_str().and_then(|name| name.strip_suffix(".db"));
-            runs.extend(run.and_then(|run| run.parse().ok()));
-        }
-        Ok(runs)
+    /// The runs that have a file of what they read, be it only its journal.
+    pub(super) fn staged_runs(&self) -> Result<HashSet<RunId>, StoreError> {
+        runs_in(&self.root.join("staging"))
+    }
+
+    /// The runs that have a file of a kept plan, be it only its journal.
+    pub(super) fn held_runs(&self) -> Result<HashSet<RunId>, StoreError> {
+        runs_in(&self.root.join("held"))
     }
 
     /// What a run read once its plan is held.
     pub(super) fn held(&self, run: &RunId) -> PathBuf {
         self.root.join("held").join(format!("{run}.db"))
-    }
-
-    /// The folders that hold a file for each of some runs, each with whether these are kept plans.
-    pub(super) fn run_folders(&self) -> [(PathBuf, bool); 2] {
-        [(self.root.join("staging"), false), (self.root.join("held"), true)]
     }
 
     /// Makes the change of names in `held` outlast a loss of power.
@@ -145,10 +134,36 @@ pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// What follows the name of a database file in the names of its journals.
+const JOURNALS: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+fn runs_in(folder: &Path) -> Result<HashSet<RunId>, StoreError> {
+    let failed = |source| StoreError::File {
+        action: "listing",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut runs = HashSet::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        runs.extend(name.to_str().and_then(run_of));
+    }
+    Ok(runs)
+}
+
+/// The run whose database or journal has this name.
+fn run_of(name: &str) -> Option<RunId> {
+    let database = JOURNALS
+        .iter()
+        .find_map(|journal| name.strip_suffix(journal))
+        .unwrap_or(name);
+    database.strip_suffix(".db")?.parse().ok()
+}
+
 /// Removes a database file with its journals. What is not there need not go; what can't be removed is said in the log
 /// and harms nothing.
 pub(super) fn remove_database(path: &Path) {
-    for suffix in ["", "-journal", "-wal", "-shm"] {
+    for suffix in [""].into_iter().chain(JOURNALS) {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match fs::remove_file(&name) {
@@ -161,12 +176,15 @@ pub(super) fn remove_database(path: &Path) {
     }
 }
 
-/// Gives a database file, which nobody has open and which has no journal, another name.
+/// Gives a database file, which nobody has open, another name. A journal that a dead writer left is of no use by now:
+/// whoever opened the file since has rolled it back.
 pub(super) fn move_database(from: &Path, to: &Path) -> Result<(), StoreError> {
     remove_database(to);
     fs::rename(from, to).map_err(|source| StoreError::File {
         action: "taking over",
         path: from.to_owned(),
         source,
-    })
+    })?;
+    remove_database(from);
+    Ok(())
 }

@@ -564,6 +564,11 @@ impl Store for SqliteStore {
         self.read(move |store| backup::backup(store, &to)).await
     }
 
+    async fn set_keep_changes(&self, keep: Duration) -> Result<(), StoreError> {
+        self.write(move |store, _| purge::set_keep_changes(store, keep))
+            .await
+    }
+
     async fn purge(&self, order: PurgeOrder) -> Result<Purged, StoreError> {
         self.beside(move |shared| purge::purge(shared, order)).await
     }

@@ -4,18 +4,21 @@
 //! Each tenant's changes and each directory go in a transaction of their own: a purge that dies leaves a store that is
 //! right, and the next one does the rest.
 
-use std::fs;
 use std::time::Duration;
 
 use idsync_model::{RunId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::files::remove_database;
+use super::word::{milliseconds, unsigned};
 use super::{Shared, lock};
 use crate::{PurgeOrder, Purged, StoreError};
 
 /// How long runs are kept that nothing refers to.
 const RUNS_KEPT: Duration = Duration::from_hours(90 * 24);
+
+/// How long changes are kept where nobody said.
+const CHANGES_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// How long the guard may look back on memberships, with room to spare: it needs a day, counted back from the first of
 /// a series of held plans.
@@ -30,15 +33,33 @@ pub(super) fn is_due(store: &Connection, every: Duration, now: UnixMillis) -> Re
     }))
 }
 
+/// Sets how long changes are kept.
+pub(super) fn set_keep_changes(store: &Connection, keep: Duration) -> Result<(), StoreError> {
+    store.execute(
+        "UPDATE store SET keep_changes_ms = :keep",
+        named_params! { ":keep": milliseconds(keep) },
+    )?;
+    Ok(())
+}
+
+fn kept_changes(store: &Connection) -> Result<Duration, StoreError> {
+    let kept: Option<i64> = store.query_row("SELECT keep_changes_ms FROM store", [], |row| row.get(0))?;
+    Ok(kept.map_or(CHANGES_KEPT, |kept| Duration::from_millis(unsigned(kept))))
+}
+
 /// Purges all tenants.
 pub(super) fn purge(shared: &Shared, order: PurgeOrder) -> Result<Purged, StoreError> {
     let now = shared.clock.now();
     let mut purged = Purged::default();
+    let keep_changes = match order.changes {
+        Some(keep) => keep,
+        None => kept_changes(&lock(&shared.writer))?,
+    };
     let tenants = keys(&lock(&shared.writer), "SELECT tenant_id FROM tenant")?;
     for tenant_id in tenants {
         let mut store = lock(&shared.writer);
         let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let cutoff = before(believed_of_tenant(&transaction, tenant_id, now)?, order.changes);
+        let cutoff = before(believed_of_tenant(&transaction, tenant_id, now)?, keep_changes);
         purged.changes += purge_changes(&transaction, tenant_id, cutoff)?;
         transaction.commit()?;
     }
@@ -66,7 +87,7 @@ fn keys(store: &Connection, statement: &str) -> Result<Vec<i64>, StoreError> {
 }
 
 fn before(now: i64, kept: Duration) -> i64 {
-    now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
+    now.saturating_sub(milliseconds(kept))
 }
 
 /// The time for a tenant's changes: the host's, but no later than the latest that a provider of its directories told
@@ -268,7 +289,7 @@ fn purge_history(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const FORGET: &str = "
         UPDATE directory
-        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = '[]'
+        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let is_left: bool = transaction.query_row(
         IS_LEFT,
@@ -294,27 +315,24 @@ fn purge_files(shared: &Shared) -> Result<u64, StoreError> {
             OR EXISTS (SELECT 1 FROM held_plan AS p WHERE p.run_key = r.run_key)
         FROM run AS r
         WHERE r.id = :id";
+    let is_needed = |run: &RunId| -> Result<Option<bool>, StoreError> {
+        let needed = lock(&shared.writer)
+            .prepare_cached(NEEDED)?
+            .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
+            .optional()?;
+        Ok(needed)
+    };
     let mut removed = 0;
-    for (folder, of_plans) in shared.files.run_folders() {
-        let failed = |source| StoreError::File {
-            action: "listing",
-            path: folder.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let run = path
-                .file_name()
-                .and_then(|name| name.to_str()?.strip_suffix(".db")?.parse::<RunId>().ok());
-            let Some(run) = run else { continue };
-            let needed: Option<bool> = lock(&shared.writer)
-                .prepare_cached(NEEDED)?
-                .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
-                .optional()?;
-            if needed.is_none() || of_plans && needed == Some(false) {
-                remove_database(&path);
-                removed += 1;
-            }
+    for run in shared.files.staged_runs()? {
+        if is_needed(&run)?.is_none() {
+            remove_database(&shared.files.staging(&run));
+            removed += 1;
+        }
+    }
+    for run in shared.files.held_runs()? {
+        if is_needed(&run)? != Some(true) {
+            remove_database(&shared.files.held(&run));
+            removed += 1;
         }
     }
     Ok(removed)

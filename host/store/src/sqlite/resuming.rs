@@ -57,7 +57,10 @@ pub(super) fn create(
     let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
     note_contract(&transaction, &scope, &with.contract)?;
-    drop_stagings(&transaction, shared, &scope.directory, None)?;
+    // A dry run only looks: what an earlier run left is for the next one that applies.
+    if !is_dry(&transaction, &scope)? {
+        drop_stagings(&transaction, shared, &scope.directory, None)?;
+    }
     let path = shared.files.staging(run);
     let head = Head {
         fence: scope.fence,
@@ -70,6 +73,15 @@ pub(super) fn create(
     let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?)?;
     transaction.commit()?;
     start(shared, writer, run)
+}
+
+fn is_dry(transaction: &Transaction<'_>, scope: &scope::RunScope) -> Result<bool, StoreError> {
+    let is_dry = transaction.query_row(
+        "SELECT dry_run FROM run WHERE tenant_id = :tenant_id AND run_key = :run_key",
+        named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key },
+        |row| row.get(0),
+    )?;
+    Ok(is_dry)
 }
 
 /// Notes with the run by which contract it reads: what is applied of it is known by that.
@@ -256,8 +268,9 @@ fn staged_run(store: &Connection, run: &RunId) -> Result<Option<StagedRun>, Stor
 /// What a run left, where it is of use. A file that can't be read is not: a writer holds it, or it was never completed.
 fn left(files: &DataDir, of: &StagedRun) -> Option<Left> {
     match read_left(&files.staging(&of.run)) {
-        // Another number is that of a run that took it over and died before the file had its name.
-        Ok(left) => left.filter(|left| left.head.fence == of.fence),
+        // An older number is that of whom the run took it over from: it died before it wrote its own, and so before it
+        // wrote anything.
+        Ok(left) => left.filter(|left| left.head.fence <= of.fence),
         Err(error) => {
             tracing::debug!(run = %of.run, %error, "the staging can't be gone on from");
             None

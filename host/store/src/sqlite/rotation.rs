@@ -23,6 +23,7 @@ pub(super) fn add_next_key(
         return Err(StoreError::NextKeyWaits { kid });
     }
     vault::add_key(&transaction, scope, key, vault::KeyState::Next, now)?;
+    raise_mark(&transaction, scope)?;
     let changed = directories::find(&transaction, tenant, directory.as_str())?;
     transaction.commit()?;
     Ok(changed)
@@ -40,10 +41,24 @@ pub(super) fn drop_next_key(
         return Err(StoreError::NoNextKey);
     }
     vault::erase_key(&transaction, scope, vault::KeyState::Next)?;
+    raise_mark(&transaction, scope)?;
     let changed = directories::find(&transaction, tenant, directory.as_str())?;
     transaction.commit()?;
     empty_journal(connection);
     Ok(changed)
+}
+
+/// A verification in progress was of other keys, and counts no more.
+fn raise_mark(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const RAISE: &str = "
+        UPDATE directory
+        SET settings_mark = settings_mark + 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
+    transaction.execute(
+        RAISE,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
 }
 
 /// Records a verification, and puts in force what it was of.
@@ -68,7 +83,10 @@ pub(super) fn record_verification(
             verified_org = :org,
             verified_scope = :scope,
             verified_kid = :kid,
-            verified_at = :at
+            verified_at = :at,
+            failing = NULL,
+            failing_mark = failing_mark + 1,
+            next_try_at = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::directory(&transaction, tenant, directory)?;
@@ -130,7 +148,8 @@ fn promote_key(transaction: &Transaction<'_>, scope: DirectoryScope, kid: &str) 
     Ok(is_next)
 }
 
-/// Two directories of a tenant may not sync the same part of the same org (RUNS §7.3).
+/// Two directories of a tenant may not sync the same part of the same org (RUNS §7.3). No part means all of the org. What
+/// was verified before parts were kept is known again with its next verification.
 fn refuse_same_scope(
     transaction: &Transaction<'_>,
     scope: DirectoryScope,
@@ -142,6 +161,7 @@ fn refuse_same_scope(
         JOIN directory AS other ON other.tenant_id = this.tenant_id AND other.provider = this.provider
         WHERE this.directory_key = :directory_key AND other.directory_key <> :directory_key
           AND other.tenant_id = :tenant_id AND other.removed_at IS NULL AND other.verified_org = :org
+          AND other.verified_scope IS NOT NULL
         ORDER BY other.name";
     let mut statement = transaction.prepare_cached(OTHERS)?;
     let mut rows = statement.query(named_params! {
@@ -151,7 +171,8 @@ fn refuse_same_scope(
     })?;
     while let Some(row) = rows.next()? {
         let theirs: Vec<String> = from_json("a verified scope", &row.get::<_, String>(1)?)?;
-        if theirs.iter().any(|part| verified.scope.contains(part)) {
+        let is_all = theirs.is_empty() || verified.scope.is_empty();
+        if is_all || theirs.iter().any(|part| verified.scope.contains(part)) {
             return Err(StoreError::SameScope {
                 directory: row.get(0)?,
             });

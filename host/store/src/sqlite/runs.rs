@@ -77,6 +77,9 @@ pub(super) fn begin(
     let scope = scope::directory(&transaction, tenant, &new.directory)?;
     leases::refuse_leased(&transaction, scope, new.takes_over)?;
     leases::fence_off(&transaction, scope)?;
+    if new.dry_run {
+        schedules::at_dry_begin(&transaction, scope)?;
+    }
     let interrupted = end_unended(&transaction, scope, new.started_at, &interruption())?;
     insert(
         &transaction,
@@ -122,7 +125,7 @@ pub(super) struct RunRow<'a> {
     pub(super) plugin_version: &'a str,
 }
 
-/// Stores the begin of a run, with the present fencing number of its directory.
+/// Stores the begin of a run, with the present numbers of its directory.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     scope: DirectoryScope,
@@ -130,10 +133,12 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     const INSERT: &str = "
         INSERT INTO run (
-            tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark, fence
+            tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark, fence,
+            failing_mark
         )
         SELECT
-            tenant_id, directory_key, :id, :cause, :mode, :dry_run, :started_at, :plugin_version, full_mark, fence
+            tenant_id, directory_key, :id, :cause, :mode, :dry_run, :started_at, :plugin_version, full_mark, fence,
+            failing_mark
         FROM directory
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     transaction.execute(

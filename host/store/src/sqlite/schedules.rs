@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction, named_params};
 
 use super::leases;
 use super::scope::{DirectoryScope, RunScope};
-use super::word::{from_json, json, unreadable, unsigned};
+use super::word::{from_json, json, milliseconds, unreadable, unsigned};
 use crate::{Failing, NotBefore, RunFacts, Scheduled, StoreError, Times};
 
 /// What a run's end does to its directory. A dry run leaves it as it is.
@@ -16,30 +16,42 @@ pub(super) fn after_run(
     scope: &RunScope,
     facts: &RunFacts,
 ) -> Result<(), StoreError> {
-    // `is_due` may have been set during the run, by someone who did not mean this one.
+    // `is_due` may have been set during the run, by someone who did not mean this one. How runs fail was counted from
+    // what stood there when this one began: where it began anew since, the run says nothing of it.
     const AFTER: &str = "
         UPDATE directory
         SET
-            failing = :failing,
-            next_try_at = :next_try_at,
+            failing = iif(failing_mark = :failing_mark, :failing, failing),
+            next_try_at = iif(failing_mark = :failing_mark, :next_try_at, next_try_at),
             not_before = :not_before,
             not_before_reason = :not_before_reason,
             is_due = max(is_due, :is_due),
-            provider_time = coalesce(:provider_time, provider_time)
+            provider_time = max(coalesce(:provider_time, provider_time), coalesce(provider_time, :provider_time))
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const DISABLE: &str = "
         UPDATE directory
         SET state = 'disabled', disabled_reason = :reason
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND state = 'active'";
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND state = 'active'
+          AND failing_mark = :failing_mark";
+    const BEGAN_WITH: &str = "
+        SELECT failing_mark
+        FROM run
+        WHERE tenant_id = :tenant_id AND run_key = :run_key";
     if scope.dry_run {
         return Ok(());
     }
+    let failing_mark: i64 = transaction.query_row(
+        BEGAN_WITH,
+        named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key },
+        |row| row.get(0),
+    )?;
     let after = &facts.after;
     transaction.execute(
         AFTER,
         named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
+            ":failing_mark": failing_mark,
             ":failing": after.failing.as_ref().map(json),
             ":next_try_at": after.next_try_at.map(|at| at.0),
             ":not_before": after.not_before.as_ref().map(|wish| wish.at.0),
@@ -55,6 +67,7 @@ pub(super) fn after_run(
                 ":tenant_id": scope.tenant_id,
                 ":directory_key": scope.directory_key,
                 ":reason": json(DisabledReason::Host { kind }),
+                ":failing_mark": failing_mark,
             },
         )?;
     }
@@ -82,11 +95,31 @@ pub(super) fn at_begin(
     Ok(())
 }
 
+/// What the begin of a dry run does: a run that it interrupts, and whose work it does not do, is due again.
+pub(super) fn at_dry_begin(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
+    const BEGIN: &str = "
+        UPDATE directory
+        SET is_due = 1
+        WHERE tenant_id = :tenant_id AND directory_key = :directory_key
+          AND EXISTS (
+              SELECT 1
+              FROM run AS r
+              WHERE r.directory_key = :directory_key AND r.outcome IS NULL AND NOT r.dry_run
+          )";
+    transaction.execute(
+        BEGIN,
+        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
+    )?;
+    Ok(())
+}
+
 /// What enabling does: a run is due, and how runs failed before is forgotten.
 pub(super) fn at_enabling(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
     const ENABLE: &str = "
         UPDATE directory
-        SET is_due = 1, failing = NULL, next_try_at = NULL, not_before = NULL, not_before_reason = NULL
+        SET
+            is_due = 1, failing = NULL, failing_mark = failing_mark + 1, next_try_at = NULL, not_before = NULL,
+            not_before_reason = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     transaction.execute(
         ENABLE,
@@ -109,7 +142,7 @@ pub(super) fn set_every(
         named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
-            ":every_ms": i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
+            ":every_ms": milliseconds(every),
         },
     )?;
     Ok(())

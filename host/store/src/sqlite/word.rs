@@ -1,5 +1,7 @@
 //! How enums and small structures stand in columns: words, numbers, JSON.
 
+use std::time::Duration;
+
 use idsync_model::{DeleteReason, Entity, Operation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +69,11 @@ pub(super) fn reason(word: Option<String>) -> Result<Option<DeleteReason>, Store
 /// A count as SQLite stores it.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A duration as SQLite stores it.
+pub(super) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A count that SQLite has.

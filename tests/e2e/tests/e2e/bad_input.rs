@@ -311,3 +311,22 @@ fn rewrite_user_version(store: &std::path::Path, version: u32) -> Vec<u8> {
     fs::write(store, &bytes).expect("the store can be written");
     bytes
 }
+
+#[test]
+fn a_disk_that_takes_no_more_fails_the_run_as_the_hosts_own_fault_and_loses_nothing() {
+    let org = Org::of(2_000, 40, 50).start();
+    let host = Host::beside(&org);
+    let acme = host.connected("acme", &org);
+    let before = acme.export();
+
+    let output = host.output_within(512, &["--json", "sync", acme.id()]);
+
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("it prints one JSON document");
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert_eq!(report["error"]["kind"], "host", "{report:#}");
+    assert!(report["error"]["hint"].to_string().contains("disk"), "{report:#}");
+    assert_eq!(acme.export(), before);
+    acme.sync();
+    assert_eq!(acme.export().rows(), org.expected());
+}

@@ -78,27 +78,6 @@ fn people_are_told_in_tables_what_scripts_are_told_in_json() {
 }
 
 #[test]
-fn what_later_versions_bring_is_absent_from_the_help() {
-    let host = Host::new();
-    let mut help = host.text(&["--help"]);
-    for command in ["directory", "run", "sync"] {
-        help += &host.text(&[command, "--help"]);
-    }
-    for absent in [
-        "serve",
-        "changes",
-        "approve",
-        "discard",
-        "cancel",
-        "schedule ",
-        "rotate-key",
-        "max-delete",
-    ] {
-        assert!(!help.contains(&format!("\n  {absent}")), "`{absent}`:\n{help}");
-    }
-}
-
-#[test]
 fn every_option_has_an_environment_variable() {
     let help = Host::new().text(&["--help"]);
     for option in [

@@ -110,6 +110,10 @@ fn a_second_sync_of_a_directory_is_told_that_it_is_busy() {
         (1, "busy"),
         "{failure:?}"
     );
+    assert!(
+        failure.text().contains(&format!("process {}", first.id())),
+        "it says who: {failure:?}"
+    );
     first.kill();
     org.clear_faults();
     acme.sync();
@@ -185,7 +189,9 @@ fn a_run_that_was_killed_is_shown_as_not_ended_or_failed_never_as_succeeded() {
 
 #[test]
 fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_nothing() {
-    let org = Org::of(400, 120, 10).start();
+    // A whole run has more requests than a plugin may have handles open.
+    let org = Org::of(400, 1_200, 2).start();
+    org.set(r#"{"limit": 100000}"#);
     let host = Host::beside(&org);
     let id = host.connected("acme", &org).id().to_owned();
     let acme = directory(&host, &id);
@@ -195,13 +201,12 @@ fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_
         directory(&copy, &id).sync();
         org.requests().len()
     };
-    let lists = org.group_count();
+    let lists = org.member_lists_asked().len();
 
     for _ in 0..12 {
         org.forget_requests();
         let running = acme.start_sync(&[]);
-        // Far enough that some lists are read and kept, not far enough to be done.
-        org.wait_for_requests(whole / 3);
+        org.wait_for_requests(whole - lists + 90);
         running.kill();
         assert!(acme.export().rows().is_empty());
     }
@@ -211,7 +216,7 @@ fn runs_6_4_twelve_kills_in_a_row_and_one_good_run_ask_for_less_than_a_run_from_
     assert_eq!(acme.export().rows(), org.expected());
     assert!(report.document()["resumed_from"].is_string(), "{report:#?}");
     assert!(
-        org.requests().len() < whole && org.member_lists_asked().len() < lists,
+        org.requests().len() < whole - 100 && org.member_lists_asked().len() < lists - 100,
         "{} requests where {whole} are a whole run",
         org.requests().len()
     );

@@ -18,7 +18,7 @@ fn runs_8_5_the_feed_from_its_start_gives_the_export() {
     let mut follower = host.follow(&["--directory", acme.id()]);
     let mut copy = Copy::default();
     acme.sync();
-    follower.block().iter().for_each(|change| copy.take(change));
+    copy.take_all(&follower.block());
     assert_eq!(copy.rows(), acme.export().rows());
 
     org.rename_group(&org.group(0), "Renamed");
@@ -26,12 +26,12 @@ fn runs_8_5_the_feed_from_its_start_gives_the_export() {
     org.add_user("new.hire@acme.example");
     org.add_member(&org.group(1), &org.outsider_of(1));
     acme.sync();
-    follower.block().iter().for_each(|change| copy.take(change));
+    copy.take_all(&follower.block());
     assert_eq!(copy.rows(), acme.export().rows());
 
     let mut replayed = Copy::default();
     let all = lines(&host.text(&["changes"]));
-    all.iter().for_each(|change| replayed.take(change));
+    replayed.take_all(&all);
     assert_eq!(replayed.rows(), acme.export().rows());
     let numbers: Vec<u64> = all.iter().filter_map(|change| change["seq"].as_u64()).collect();
     let gapless: Vec<u64> = (1..=numbers.len() as u64).collect();
@@ -56,7 +56,7 @@ fn runs_8_3_an_export_and_the_changes_after_it_are_a_full_copy() {
     let changes = lines(&host.text(&["changes", "--since", since]));
 
     assert!(!changes.is_empty());
-    changes.iter().for_each(|change| copy.take(change));
+    copy.take_all(&changes);
     assert_eq!(copy.rows(), acme.export().rows());
     assert_eq!(changes[0]["seq"].as_u64(), end["seq"].as_u64().map(|seq| seq + 1));
 }
@@ -88,6 +88,20 @@ fn runs_8_4_a_number_that_is_not_of_the_feed_is_an_error_that_says_to_export_aga
 }
 
 #[test]
+fn following_ends_when_its_reader_is_gone_although_nothing_comes() {
+    let host = Host::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let mut following = host
+        .command(&["changes", "--follow"])
+        .stdout(writer)
+        .spawn()
+        .expect("the binary starts: run `cargo xtask build` first");
+    drop(reader);
+    let status = following.wait().expect("it was not waited for before");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn runs_3_4_a_removal_is_one_block_of_deletions() {
     let org = Org::of(30, 3, 5).start();
     let host = Host::beside(&org);
@@ -97,7 +111,7 @@ fn runs_3_4_a_removal_is_one_block_of_deletions() {
     let since = acme.export().seq().to_string();
     host.json(&["directory", "remove", acme.id(), "--yes"]);
     let changes = lines(&host.text(&["changes", "--since", &since]));
-    changes.iter().for_each(|change| copy.take(change));
+    copy.take_all(&changes);
     assert!(copy.rows().is_empty());
     assert_eq!(changes.last().expect("there are changes")["type"], "applied");
 }

@@ -16,6 +16,7 @@ mod guard;
 mod hostile_plugins;
 mod isolation;
 mod keeping;
+mod replaced_plugins;
 mod rides_out;
 mod secrets;
 mod service;

@@ -175,9 +175,9 @@ pub fn show(view: &DirectoryView) -> String {
         ),
     );
     line(
-        "deletions",
+        "limits",
         &format!(
-            "held from: users {}, groups {}, memberships {}",
+            "held when it deletes of users {}, of groups {}, of memberships {}",
             view.limits.users, view.limits.groups, view.limits.memberships
         ),
     );

@@ -3,14 +3,17 @@
 
 -- `every_ms` is the schedule. `failing` says how its runs fail now; `next_try_at` is a try before the schedule's time,
 -- `not_before` what the provider asked for, `is_due` a run that must come at once. `fence` is raised by each lease.
--- `settings_mark` is raised by each change of the settings. `provider_time` is the latest time that the provider told.
+-- `settings_mark` is raised by each change of settings, secrets and keys. `provider_time` is the latest time that the
+-- provider told. `failing_mark` is raised by what begins the count of failures anew while a run may be in progress.
 -- What the guard counts of the last day begins no earlier than `guard_from`, the last plan that a person approved;
--- `holding_since` is the first of an unbroken series of held and discarded plans.
+-- `holding_since` is the first of an unbroken series of held and discarded plans. `verified_scope` names the parts of
+-- the org that are synced, where it is empty all of them, and is unknown until a verification tells it.
 ALTER TABLE directory ADD COLUMN every_ms          INTEGER NOT NULL DEFAULT 7200000;
 ALTER TABLE directory ADD COLUMN limits            TEXT;
 ALTER TABLE directory ADD COLUMN fence             INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE directory ADD COLUMN settings_mark     INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE directory ADD COLUMN failing           TEXT;
+ALTER TABLE directory ADD COLUMN failing_mark      INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE directory ADD COLUMN last_began_at     INTEGER;
 ALTER TABLE directory ADD COLUMN next_try_at       INTEGER;
 ALTER TABLE directory ADD COLUMN not_before        INTEGER;
@@ -20,13 +23,14 @@ ALTER TABLE directory ADD COLUMN provider_time     INTEGER;
 ALTER TABLE directory ADD COLUMN guard_from        INTEGER;
 ALTER TABLE directory ADD COLUMN holding_since     INTEGER;
 ALTER TABLE directory ADD COLUMN verified_kid      TEXT;
-ALTER TABLE directory ADD COLUMN verified_scope    TEXT    NOT NULL DEFAULT '[]';
+ALTER TABLE directory ADD COLUMN verified_scope    TEXT;
 ALTER TABLE directory ADD COLUMN last_full_contract TEXT;
 
--- `fence` is the number of the lease that the run began with, `read_began_at` when its oldest row was read,
+-- `fence` and `failing_mark` are the directory's when the run began, `read_began_at` when its oldest row was read,
 -- `resumed_from` the run whose staging it took over, `usage` what it cost. The stored_ columns are what readers saw
 -- after its apply. `contract` names the one that its plugin keeps.
 ALTER TABLE run ADD COLUMN fence              INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN failing_mark       INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN read_began_at      INTEGER;
 ALTER TABLE run ADD COLUMN resumed_from       TEXT;
 ALTER TABLE run ADD COLUMN cancel_asked_at    INTEGER;
@@ -98,13 +102,18 @@ DROP TABLE vault;
 ALTER TABLE vault_2 RENAME TO vault;
 
 -- This file, and how it is known that it is not an older copy of itself: its place on the disk, the token of its last
--- apply (which stands beside it too), and whether it was made as a backup.
+-- apply (which stands beside it too), and whether it was made as a backup. Changes are kept for `keep_changes_ms`, which
+-- the service sets, whoever purges.
 CREATE TABLE store (
     only        INTEGER PRIMARY KEY CHECK (only = 1),
     place       TEXT,
     apply_token TEXT,
     is_backup   INTEGER NOT NULL DEFAULT 0,
-    purged_at   INTEGER
+    purged_at   INTEGER,
+    keep_changes_ms INTEGER
 ) STRICT;
 
 INSERT INTO store (only) VALUES (1);
+
+-- Whether the tenant's feed took the place of an earlier one: then a number alone may be of that one.
+ALTER TABLE tenant ADD COLUMN feed_renewed INTEGER NOT NULL DEFAULT 0;

@@ -105,6 +105,22 @@ async fn runs_8_4_an_older_store_in_the_place_of_the_present_one_starts_a_new_fe
     let page = store.changes(&tenant, &number(0), None, 10).await.unwrap();
     assert_ne!(page.feed, first);
     assert_eq!((page.last, page.rows.len()), (2, 2), "numbers and rows stay");
+    // Numbers 1 and 2 are of both feeds, and a reader of the first one does not know what came after them.
+    for bare in [1, 2] {
+        let refused = store.changes(&tenant, &number(bare), None, 10).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::FeedPosition {
+                    why: PositionRefused::UnnamedFeed,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        let named = FeedCursor::of(page.feed.clone(), bare);
+        store.changes(&tenant, &named, None, 10).await.unwrap();
+    }
     drop(store);
     assert_eq!(feed_in(folder.path()).await, page.feed, "it begins anew once");
 }

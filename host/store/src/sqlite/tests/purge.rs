@@ -123,7 +123,7 @@ async fn runs_8_4_ids_that_a_kept_change_names_stay() {
     house.sync(&acme, &Org::default()).await;
     house.later(31 * DAY);
     let order = PurgeOrder {
-        changes: 60 * DAY,
+        changes: Some(60 * DAY),
         ..PurgeOrder::default()
     };
 
@@ -291,7 +291,7 @@ async fn old_runs_go_unless_something_refers_to_them() {
     // The tombstone stays for longer than usual, and names the run that made it.
     let order = PurgeOrder {
         tombstones: 200 * DAY,
-        changes: 30 * DAY,
+        changes: None,
     };
 
     let purged = house.store.purge(order).await.unwrap();
@@ -338,7 +338,15 @@ async fn files_of_plans_without_a_run_go() {
         fs::write(path, "x").unwrap();
     }
 
-    assert_eq!(purge(&house).await.files, 3);
+    let orphan = RunId::generate();
+    let journal = |folder: &str| house.path().join(folder).join(format!("{orphan}.db-journal"));
+    fs::write(journal("staging"), "x").unwrap();
+    fs::write(journal("held"), "x").unwrap();
+
+    assert_eq!(purge(&house).await.files, 5);
+
+    assert!(!journal("staging").exists());
+    assert!(!journal("held").exists());
 
     assert!(file("held", &held).exists());
     assert!(file("staging", &running).exists());
@@ -407,4 +415,18 @@ async fn memberships_that_went_are_forgotten_when_the_guard_looks_back_no_furthe
     house.later(Duration::from_secs(1));
     purge(&house).await;
     assert_eq!(count(&house, "recent_membership_deletion"), 0);
+}
+
+#[tokio::test]
+async fn runs_8_4_changes_are_kept_as_long_as_was_set_whoever_purges() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    house.store.set_keep_changes(60 * DAY).await.unwrap();
+    house.sync(&acme, &Org::default().user("ann")).await;
+    house.later(59 * DAY);
+    let other = super::org::beside(&house);
+    assert_eq!(purge(&other).await.changes, 0);
+
+    house.later(2 * DAY);
+    assert_eq!(purge(&other).await.changes, 2);
 }

@@ -253,6 +253,34 @@ async fn runs_6_4_a_killed_run_is_gone_on_from_at_its_last_checkpoint() {
 }
 
 #[tokio::test]
+async fn runs_6_5_a_journal_that_a_killed_run_left_goes_with_its_file() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    for begins_afresh in [false, true] {
+        let first = left(&house, &acme, ErrorKind::Unavailable).await;
+        // A kill between a checkpoint and the next put leaves a journal of nothing.
+        let journal = house.path().join("staging").join(format!("{first}.db-journal"));
+        fs::write(&journal, [0; 512]).unwrap();
+        let (run, _) = begin(&house, &acme).await;
+        if begins_afresh {
+            fs::remove_file(house.path().join("staging").join(format!("{first}.db"))).unwrap();
+            let with = read_with(Mode::Full);
+            house
+                .store
+                .create_staging(&house.tenant, &run, with)
+                .await
+                .unwrap();
+        } else {
+            let resumed = house.store.resume_staging(&house.tenant, &run, &first).await;
+            assert!(resumed.unwrap().is_some());
+        }
+        let ours = format!("{run}.db");
+        let files = staged_files(&house);
+        assert!(files.iter().all(|name| name.starts_with(&ours)), "{files:?}");
+    }
+}
+
+#[tokio::test]
 async fn runs_6_4_a_run_that_was_resumed_can_be_resumed_again_and_its_oldest_row_keeps_its_age() {
     let house = house();
     let acme = house.directory("acme").await;
@@ -331,4 +359,57 @@ async fn runs_6_3_what_a_run_left_is_taken_over_under_the_number_of_the_next_and
     assert!(resumed.is_none());
     let lost = staging.checkpoint(b"page 3".to_vec()).await;
     assert!(matches!(lost, Err(StoreError::RunEnded { .. })), "{lost:?}");
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_that_died_while_it_took_a_staging_over_leaves_it_to_the_next() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let began = house.clock_now();
+    let first = left(&house, &acme, ErrorKind::Unavailable).await;
+    house.later(Duration::from_mins(5));
+    let (second, _) = begin(&house, &acme).await;
+    // The file has its name, and nothing else happened.
+    let staging = house.path().join("staging");
+    fs::rename(
+        staging.join(format!("{first}.db")),
+        staging.join(format!("{second}.db")),
+    )
+    .unwrap();
+    let (third, _) = begin(&house, &acme).await;
+
+    let resumable = house
+        .store
+        .resumable(&house.tenant, &acme.id)
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!((&resumable.run, resumable.read_began_at), (&second, began));
+    let (staging, state) = house
+        .store
+        .resume_staging(&house.tenant, &third, &second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(state, b"page 2");
+    assert_eq!(staging.counts().await.unwrap().users, 1);
+    let record = house.store.run(&house.tenant, &third).await.unwrap();
+    assert_eq!(record.read_began_at, Some(began));
+}
+
+#[tokio::test]
+async fn runs_6_4_a_dry_run_leaves_the_run_that_it_interrupts_due() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    begin(&house, &acme).await;
+    let lease = house.store.lease(&house.tenant, &acme.id).await.unwrap();
+    let dry = NewRun {
+        dry_run: true,
+        takes_over: lease.map(|lease| lease.fence),
+        ..house.new_run(&acme)
+    };
+    house.store.begin_run(&house.tenant, dry).await.unwrap();
+    let now = house.store.directory(&house.tenant, "acme").await.unwrap();
+    assert!(now.times.is_due);
 }

@@ -95,7 +95,7 @@ async fn runs_7_2_runs_use_the_old_key_until_the_new_one_is_verified_and_then_it
             &house.tenant,
             &acme.id,
             verified(&house, Some("kid-1")),
-            acme.settings_mark,
+            rotating.settings_mark,
         )
         .await
         .unwrap();
@@ -106,7 +106,7 @@ async fn runs_7_2_runs_use_the_old_key_until_the_new_one_is_verified_and_then_it
             &house.tenant,
             &acme.id,
             verified(&house, Some("kid-2")),
-            acme.settings_mark,
+            rotating.settings_mark,
         )
         .await
         .unwrap();
@@ -312,6 +312,23 @@ async fn runs_7_3_two_directories_of_a_tenant_may_not_sync_the_same_app() {
     verify(&two, "00o2", &["0oa1"]).await.unwrap();
     verify(&of_other, "00o1", &["0oa1"]).await.unwrap();
     verify(&one, "00o1", &["0oa1"]).await.unwrap();
+    let all = verify(&two, "00o1", &[]).await;
+    assert!(
+        matches!(all, Err(StoreError::SameScope { .. })),
+        "no part is all of the org: {all:?}"
+    );
+    verify(&two, "00o3", &[]).await.unwrap();
+    let part = verify(&one, "00o3", &["0oa9"]).await;
+    assert!(
+        matches!(&part, Err(StoreError::SameScope { directory }) if directory == "two"),
+        "{part:?}"
+    );
+    // Verified by a version that kept no parts.
+    house
+        .raw()
+        .execute_batch("UPDATE directory SET verified_scope = NULL WHERE name = 'two'")
+        .unwrap();
+    verify(&one, "00o3", &["0oa9"]).await.unwrap();
     let run = idsync_model::RunId::generate();
     house
         .store
@@ -319,4 +336,30 @@ async fn runs_7_3_two_directories_of_a_tenant_may_not_sync_the_same_app() {
         .await
         .unwrap();
     verify(&two, "00o1", &["0oa1"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn runs_7_2_a_verification_in_progress_does_not_count_for_keys_that_came_or_went_meanwhile() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let verify = async |kid: &str, mark: u64| {
+        let verified = verified(&house, Some(kid));
+        house
+            .store
+            .record_verification(&house.tenant, &acme.id, verified, mark)
+            .await
+    };
+    let first = house
+        .store
+        .add_next_key(&house.tenant, &acme.id, new_key("kid-2"))
+        .await
+        .unwrap();
+    let late = verify("kid-1", acme.settings_mark).await;
+    assert!(matches!(late, Err(StoreError::SettingsChanged)), "{late:?}");
+
+    let dropped = house.store.drop_next_key(&house.tenant, &acme.id).await.unwrap();
+    let late = verify("kid-1", first.settings_mark).await;
+    assert!(matches!(late, Err(StoreError::SettingsChanged)), "{late:?}");
+
+    verify("kid-1", dropped.settings_mark).await.unwrap();
 }

@@ -357,3 +357,61 @@ async fn what_is_not_a_directory_of_the_tenant_has_no_schedule() {
         );
     }
 }
+
+#[tokio::test]
+async fn runs_6_8_what_began_anew_during_a_run_is_not_undone_by_its_end() {
+    for by_verifying in [false, true] {
+        let house = house();
+        let acme = house.directory("acme").await;
+        let acme = enable(&house, &acme).await;
+        let verify = async || {
+            let verified = Verified {
+                settings: Settings::default(),
+                fingerprint: "of all".to_owned(),
+                plugin_version: "1.0.0".to_owned(),
+                org_id: None,
+                scope: Vec::new(),
+                kid: None,
+                at: house.clock_now(),
+            };
+            house
+                .store
+                .record_verification(&house.tenant, &acme.id, verified, acme.settings_mark)
+                .await
+                .unwrap()
+        };
+        fail(&house, house.new_run(&acme), aftermath()).await;
+        let new = house.new_run(&acme);
+        let run = new.run.clone();
+        house.store.begin_run(&house.tenant, new).await.unwrap();
+
+        let anew = if by_verifying {
+            verify().await
+        } else {
+            enable(&house, &acme).await
+        };
+        assert_eq!((anew.failing, anew.times.next_try_at), (None, None));
+        let end = RunEnd::Failed {
+            failure: forbidden(),
+            keeps_staging: false,
+        };
+        let facts = RunFacts {
+            after: Aftermath {
+                disable: Some(ErrorKind::Forbidden),
+                ..aftermath()
+            },
+            ..RunFacts::default()
+        };
+        house
+            .store
+            .end_run(&house.tenant, &run, end, facts)
+            .await
+            .unwrap();
+
+        let after = now(&house).await;
+        assert_eq!(after.state, DirectoryState::Active);
+        assert_eq!((after.failing, after.times.next_try_at), (None, None));
+        fail(&house, house.new_run(&acme), aftermath()).await;
+        assert_eq!(now(&house).await.failing, Some(failing()), "the next one counts");
+    }
+}

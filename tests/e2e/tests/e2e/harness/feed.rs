@@ -21,8 +21,15 @@ impl Copy {
         copy
     }
 
+    /// Does what these lines of the feed say.
+    pub fn take_all(&mut self, changes: &[Value]) {
+        for change in changes {
+            self.take(change);
+        }
+    }
+
     /// Does what a line of the feed says. A creation of what is there, and a deletion of what is not, are faults.
-    pub fn take(&mut self, change: &Value) {
+    fn take(&mut self, change: &Value) {
         if change["type"] == "applied" {
             return;
         }

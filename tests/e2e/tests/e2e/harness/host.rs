@@ -71,6 +71,24 @@ impl Host {
         self
     }
 
+    /// Puts another build of a plugin in the place of the one that is there: one text in it is another one of the same
+    /// length.
+    pub fn rewrite_plugin(&self, provider: &str, from: &str, to: &str) {
+        assert_eq!(from.len(), to.len());
+        let file = self.plugins.join(format!("{provider}.wasm"));
+        let mut bytes = fs::read(&file).expect("the plugin can be read");
+        let places: Vec<usize> = (0..bytes.len())
+            .filter(|&at| bytes[at..].starts_with(from.as_bytes()))
+            .collect();
+        assert!(!places.is_empty(), "`{from}` is in the plugin");
+        for at in places {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+        let new = file.with_extension("new");
+        fs::write(&new, bytes).expect("the folder of the test can be written");
+        fs::rename(&new, &file).expect("the folder of the test can be written");
+    }
+
     /// The same host, with the plugins of a folder.
     pub fn with_plugins(mut self, folder: &Path) -> Self {
         folder.clone_into(&mut self.plugins);
@@ -223,6 +241,28 @@ impl Host {
         end["cursor"].as_str().expect("the end has a cursor").to_owned()
     }
 
+    /// Runs a command that may write no file larger than this, as on a disk that is full.
+    pub fn output_within(&self, kib: u64, arguments: &[&str]) -> Output {
+        let command = self.command(arguments);
+        // The signal is ignored, so that a write fails in place of ending the process.
+        Command::new("bash")
+            .args([
+                "-c",
+                &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\""),
+            ])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(Stdio::null())
+            .output()
+            .expect("there is a bash")
+    }
+
     /// Starts a command and lets it run.
     pub fn start(&self, arguments: &[&str]) -> Running {
         let child = self
@@ -300,6 +340,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(mut self) {
         // One that has ended already is no worse.

@@ -15,4 +15,3 @@ pub use host::{Failure, Host, Running, copy_folder, plugin, test_plugin};
 pub use org::Org;
 pub use report::{Export, Report, Verification};
 pub use server::WebServer;
-pub use service::{Follower, Service};

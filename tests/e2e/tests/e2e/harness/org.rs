@@ -195,11 +195,6 @@ impl Org {
         )
     }
 
-    /// How many groups are synced.
-    pub fn group_count(&self) -> usize {
-        self.rows().iter().filter(|row| row["type"] == "group").count()
-    }
-
     /// An active user who is a member of the nth group, and is not the one that a lower number gives.
     pub fn member_of(&self, nth: usize) -> String {
         let mut taken: Vec<String> = Vec::new();

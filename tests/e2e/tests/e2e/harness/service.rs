@@ -75,11 +75,6 @@ impl Host {
 }
 
 impl Service {
-    /// Where it listens.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
     /// Asks for a path; answers the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
         self.get_as(path, &self.address)

@@ -14,23 +14,32 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use course::Tally;
-
-/// A tenth of the cases that proptest makes by default, so that its variable `PROPTEST_CASES` widens the search.
-fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig {
-        cases: config.cases / 10,
-        ..config
-    }
-}
+use steps::{At, Event, Run, Sequence, Step};
 
 proptest! {
-    #![proptest_config(config())]
+    // More with `PROPTEST_CASES`.
+    #![proptest_config(ProptestConfig::with_cases(25))]
 
     #[test]
     fn runs_2_5_runs_5_1_runs_6_4_and_runs_8_5_hold_whatever_happens(sequence in steps::sequence()) {
         walk::walk(&sequence);
     }
+}
+
+#[test]
+fn runs_6_5_dry_runs_that_die_one_after_the_other_leave_no_more_than_one_of_them() {
+    let dies = |is_dry| {
+        Step::Run(Run {
+            is_dry,
+            events: vec![(At::Page(2), Event::Die)],
+            ..Run::after(None, 1)
+        })
+    };
+    walk::walk(&Sequence {
+        users: 12,
+        groups: vec![7],
+        steps: vec![dies(false), dies(true), dies(true), dies(true), dies(false)],
+    });
 }
 
 /// What sequences must reach, and how often at least in those of the test below: less means that the property has gone

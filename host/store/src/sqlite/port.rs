@@ -113,7 +113,7 @@ impl Store for SqliteStore {
         self.write(move |store, shared| {
             let (applied, ended) = removal::remove(store, &tenant, &directory, &run, shared.clock.now())?;
             shared.drop_files(&ended);
-            resuming::drop_stagings(store, shared, directory.as_str(), None)?;
+            resuming::drop_stagings(store, shared, directory.as_str(), |_| true)?;
             Ok(applied)
         })
         .await

@@ -57,10 +57,10 @@ pub(super) fn create(
     let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
     note_contract(&transaction, &scope, &with.contract)?;
-    // A dry run only looks: what an earlier run left is for the next one that applies.
-    if !is_dry(&transaction, &scope)? {
-        drop_stagings(&transaction, shared, &scope.directory, None)?;
-    }
+    // A dry run only looks: what an earlier run left is for the next one that applies, unless that was a dry one too.
+    drop_stagings(&transaction, shared, &scope.directory, |of| {
+        of.is_dry || !scope.dry_run
+    })?;
     let path = shared.files.staging(run);
     let head = Head {
         fence: scope.fence,
@@ -73,15 +73,6 @@ pub(super) fn create(
     let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?)?;
     transaction.commit()?;
     start(shared, writer, run)
-}
-
-fn is_dry(transaction: &Transaction<'_>, scope: &scope::RunScope) -> Result<bool, StoreError> {
-    let is_dry = transaction.query_row(
-        "SELECT dry_run FROM run WHERE tenant_id = :tenant_id AND run_key = :run_key",
-        named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key },
-        |row| row.get(0),
-    )?;
-    Ok(is_dry)
 }
 
 /// Notes with the run by which contract it reads: what is applied of it is known by that.
@@ -163,12 +154,9 @@ pub(super) fn resume(
         .filter(|left| {
             left.head.generation == scope.generation && is_boot(&left.head, shared.boot.as_deref())
         });
-    drop_stagings(
-        &transaction,
-        shared,
-        &scope.directory,
-        usable.is_some().then_some(from),
-    )?;
+    drop_stagings(&transaction, shared, &scope.directory, |of| {
+        usable.is_none() || of.run != *from
+    })?;
     let Some(left) = usable else {
         return Ok(None);
     };
@@ -190,17 +178,17 @@ pub(super) fn resume(
     Ok(Some((start(shared, writer, run)?, left.state)))
 }
 
-/// Drops the stagings of all runs of a directory, but for one.
+/// Drops those stagings of a directory that are `needless`.
 pub(super) fn drop_stagings(
     store: &Connection,
     shared: &Shared,
     directory: &str,
-    but: Option<&RunId>,
+    needless: impl Fn(&StagedRun) -> bool,
 ) -> Result<(), StoreError> {
     let dropped: Vec<_> = staged_runs(store, &shared.files, directory)?
         .into_iter()
+        .filter(needless)
         .map(|of| of.run)
-        .filter(|run| Some(run) != but)
         .collect();
     shared.drop_stagings(&dropped);
     Ok(())
@@ -232,10 +220,11 @@ fn is_boot(head: &Head, boot: Option<&str>) -> bool {
 }
 
 /// A run that has a file.
-struct StagedRun {
+pub(super) struct StagedRun {
     run: RunId,
     directory: String,
     fence: i64,
+    is_dry: bool,
 }
 
 fn staged_runs(store: &Connection, files: &DataDir, directory: &str) -> Result<Vec<StagedRun>, StoreError> {
@@ -248,7 +237,7 @@ fn staged_runs(store: &Connection, files: &DataDir, directory: &str) -> Result<V
 
 fn staged_run(store: &Connection, run: &RunId) -> Result<Option<StagedRun>, StoreError> {
     const FIND: &str = "
-        SELECT d.id, r.fence
+        SELECT d.id, r.fence, r.dry_run
         FROM run AS r
         JOIN directory AS d ON d.directory_key = r.directory_key
         WHERE r.id = :run";
@@ -259,6 +248,7 @@ fn staged_run(store: &Connection, run: &RunId) -> Result<Option<StagedRun>, Stor
                 run: run.clone(),
                 directory: row.get(0)?,
                 fence: row.get(1)?,
+                is_dry: row.get(2)?,
             })
         })
         .optional()?;

@@ -301,7 +301,8 @@ pub struct Sequence {
 }
 
 impl Run {
-    fn after(edit: Option<Edit>, minutes: u64) -> Self {
+    /// One that nothing meets.
+    pub fn after(edit: Option<Edit>, minutes: u64) -> Self {
         Self {
             edits: edit.into_iter().collect(),
             minutes,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use idsync_engine::{Pulse, RunOrder};
 use idsync_model::{Outcome, RunId};
-use idsync_store::{ExportRow, PositionRefused, StoreError};
+use idsync_store::{ExportRow, PositionRefused, RunRecord, StoreError};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -213,14 +213,19 @@ impl Walk {
         assert_eq!(directory.held_since.is_some(), is_held);
     }
 
-    fn check_runs(&self) {
+    /// All runs, newest first.
+    fn runs(&self) -> Vec<RunRecord> {
         let World {
             store,
             tenant,
             directory,
             ..
         } = self.world();
-        let runs = self.wait(store.runs(tenant, Some(directory), 1_000)).unwrap();
+        self.wait(store.runs(tenant, Some(directory), 1_000)).unwrap()
+    }
+
+    fn check_runs(&self) {
+        let runs = self.runs();
         let unended = runs.iter().filter(|run| run.outcome.is_none());
         for run in unended {
             assert_eq!(Some(&run.run), self.dead.as_ref(), "a run without an end");
@@ -250,8 +255,11 @@ impl Walk {
                 .map(|name| name.split('.').next().unwrap().to_owned())
                 .collect()
         };
-        let staged = files("staging");
-        assert!(staged.len() <= 1, "{staged:?}");
+        // What a run has left, and what a dry run beside it has.
+        let runs = self.runs();
+        let is_dry = |name: &String| runs.iter().any(|run| run.run.as_str() == name && run.dry_run);
+        let (dry, staged): (Vec<_>, Vec<_>) = files("staging").into_iter().partition(is_dry);
+        assert!(staged.len() <= 1 && dry.len() <= 1, "{staged:?} {dry:?}");
         let kept = self.course.model.lock().unwrap().kept();
         assert_eq!(files("held"), kept);
     }

@@ -13,7 +13,7 @@ use super::connection::{attach, open_for_apply, open_run_file};
 use super::feed_mark;
 use super::files::DataDir;
 use super::scope::{self, RunScope};
-use super::word::{from_json, from_word, unsigned};
+use super::word::{from_json, from_word, milliseconds, unsigned};
 use super::{apply, hold, recent, runs};
 use crate::{Applied, Approved, PlanSummary, RunRecord, StaleWhy, StoreError};
 
@@ -31,11 +31,10 @@ struct Kept {
 impl Kept {
     /// Errs with `StalePlan` when its settings are other ones, or when it is older than `max_age` or from the future.
     fn check_shown(&self, max_age: Duration, now: UnixMillis) -> Result<(), StoreError> {
-        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
         if !self.has_its_settings {
             return Err(self.stale(StaleWhy::Settings));
         }
-        if self.made_at > now || now.0.saturating_sub(self.made_at.0) > max_age {
+        if self.made_at > now || now.0.saturating_sub(self.made_at.0) > milliseconds(max_age) {
             return Err(self.stale(StaleWhy::Age));
         }
         Ok(())

@@ -8,7 +8,7 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
 };
 
-use super::word::{from_json, from_word, json, unreadable, unsigned, word};
+use super::word::{from_json, from_word, json, moment, unreadable, unsigned, word};
 use super::{leases, runs, schedules, scope, vault};
 use crate::{Directory, NewDirectory, SealedSecret, StoreError, Verified};
 
@@ -114,12 +114,11 @@ pub(super) fn find(
 fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Result<Directory, StoreError> {
     let directory_key: i64 = row.get("directory_key")?;
     let text = |column| row.get::<_, Option<String>>(column);
-    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
     let verified = match (
         text("verified_settings")?,
         text("verified_fingerprint")?,
         text("verified_plugin_version")?,
-        moment("verified_at")?,
+        moment(row, "verified_at")?,
     ) {
         (Some(settings), Some(fingerprint), Some(plugin_version), Some(at)) => Some(Verified {
             settings: from_json("verified settings", &settings)?,
@@ -154,8 +153,8 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
         next_key: vault::next_key(connection, directory_key)?,
         verified,
         last_run: runs::newest(connection, directory_key)?,
-        held_since: moment("held_since")?,
-        last_full_at: moment("last_full_at")?,
+        held_since: moment(row, "held_since")?,
+        last_full_at: moment(row, "last_full_at")?,
         last_full_plugin_version: text("last_full_plugin_version")?,
         last_full_contract: text("last_full_contract")?,
         full_run_due: row.get("full_run_due")?,

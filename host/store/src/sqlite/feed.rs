@@ -4,6 +4,7 @@ use idsync_model::{DeleteReason, DirectoryId, FeedCursor, FeedId, Operation, Ten
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::de::DeserializeOwned;
 
+use super::runs::run_id;
 use super::scope;
 use super::word::{from_json, reason, signed, unreadable, unsigned};
 use crate::{ChangeBody, ChangePage, ChangeRow, PositionRefused, StoreError};
@@ -31,7 +32,7 @@ pub(super) fn changes(
     directory: Option<&DirectoryId>,
     limit: u64,
 ) -> Result<ChangePage, StoreError> {
-    const OF_TENANT: &str = "
+    const READ: &str = "
         SELECT
             c.seq, r.id, d.id, c.kind, c.operation, ui.external_id, gi.external_id, c.reason, c.before, c.after
         FROM change AS c
@@ -40,17 +41,7 @@ pub(super) fn changes(
         LEFT JOIN user_identity AS ui ON ui.user_key = c.user_key
         LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
         WHERE c.tenant_id = :tenant_id AND c.seq > :since
-        ORDER BY c.seq
-        LIMIT :limit";
-    const OF_DIRECTORY: &str = "
-        SELECT
-            c.seq, r.id, d.id, c.kind, c.operation, ui.external_id, gi.external_id, c.reason, c.before, c.after
-        FROM change AS c
-        CROSS JOIN run AS r ON r.run_key = c.run_key
-        CROSS JOIN directory AS d ON d.directory_key = c.directory_key
-        LEFT JOIN user_identity AS ui ON ui.user_key = c.user_key
-        LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
-        WHERE c.tenant_id = :tenant_id AND c.seq > :since AND c.directory_key = :directory_key
+          AND (:directory_key IS NULL OR c.directory_key = :directory_key)
         ORDER BY c.seq
         LIMIT :limit";
     let transaction = connection.transaction()?;
@@ -67,23 +58,13 @@ pub(super) fn changes(
     }
     let mut changes = Vec::new();
     {
-        let mut statement;
-        let mut rows = if let Some(directory_key) = directory_key {
-            statement = transaction.prepare_cached(OF_DIRECTORY)?;
-            statement.query(named_params! {
-                ":tenant_id": tenant_id,
-                ":since": signed(since.seq),
-                ":limit": signed(limit),
-                ":directory_key": directory_key,
-            })?
-        } else {
-            statement = transaction.prepare_cached(OF_TENANT)?;
-            statement.query(named_params! {
-                ":tenant_id": tenant_id,
-                ":since": signed(since.seq),
-                ":limit": signed(limit),
-            })?
-        };
+        let mut statement = transaction.prepare_cached(READ)?;
+        let mut rows = statement.query(named_params! {
+            ":tenant_id": tenant_id,
+            ":since": signed(since.seq),
+            ":directory_key": directory_key,
+            ":limit": signed(limit),
+        })?;
         while let Some(row) = rows.next()? {
             changes.push(from_row(&feed, row)?);
         }
@@ -184,10 +165,7 @@ fn from_row(feed: &FeedId, row: &Row<'_>) -> Result<ChangeRow, StoreError> {
     Ok(ChangeRow {
         seq: unsigned(row.get(0)?),
         feed: feed.clone(),
-        run: row
-            .get::<_, String>(1)?
-            .parse()
-            .map_err(|e| unreadable("a run's id", e))?,
+        run: run_id(row.get(1)?)?,
         directory: row
             .get::<_, String>(2)?
             .parse()

@@ -13,7 +13,7 @@ use super::apply::present;
 use super::files::DataDir;
 use super::runs::{self, Ending};
 use super::scope::RunScope;
-use super::word::json;
+use super::word::{json, milliseconds};
 use crate::{AppliedCounts, Plan, RunFacts, RunRecord, StoreError};
 
 /// How long a plan that was superseded is kept, and how many of a directory: by then whoever has seen it looks again.
@@ -188,14 +188,13 @@ fn forget_old(
               )
           )
         RETURNING (SELECT r.id FROM run AS r WHERE r.run_key = held_plan.run_key)";
-    let kept_for = i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX);
     forgotten(
         transaction,
         FORGET,
         named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
-            ":since": now.0.saturating_sub(kept_for),
+            ":since": now.0.saturating_sub(milliseconds(KEPT_FOR)),
             ":now": now.0,
             ":kept": SUPERSEDED_KEPT,
         },

@@ -6,15 +6,11 @@ use idsync_model::{StoredCounts, UnixMillis};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::scope::RunScope;
-use super::word::{signed, unsigned};
+use super::word::{milliseconds, signed, unsigned};
 use crate::{PlanSummary, Recent, RecentDeletions, StoreError};
 
 /// How far back the guard looks, from now or from the first of an unbroken series of held plans (RUNS §4.3).
 const WINDOW: Duration = Duration::from_hours(24);
-
-fn window_ms() -> i64 {
-    i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// The deletions that count with those of the plan in the run's file.
 pub(super) fn deletions(
@@ -26,7 +22,7 @@ pub(super) fn deletions(
         ":tenant_id": scope.tenant_id,
         ":directory_key": scope.directory_key,
         ":now": now.0,
-        ":window": window_ms(),
+        ":window": milliseconds(WINDOW),
     };
     let deletions = run_file.query_row(include_str!("sql/plan/recent.sql"), keys, |row| {
         let recent = |deleted, most_stored| -> rusqlite::Result<Recent> {
@@ -58,7 +54,7 @@ pub(super) fn keep(
         FORGET,
         named_params! {
             ":directory_key": scope.directory_key,
-            ":until": now.0.saturating_sub(window_ms()),
+            ":until": now.0.saturating_sub(milliseconds(WINDOW)),
         },
     )?;
     if summary.memberships.created > 0 {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::scope::{self, DirectoryScope, RunScope};
-use super::word::{from_json, from_word, json, kind_number, signed, unreadable, unsigned, word};
+use super::word::{from_json, from_word, json, kind_number, moment, signed, unreadable, unsigned, word};
 use super::{leases, schedules};
 use crate::{
     AppliedCounts, NewRun, PlanSummary, RunBasis, RunEnd, RunFacts, RunRecord, SkipCounts, StoreError,
@@ -182,11 +182,7 @@ pub(super) fn end_unended(
         SET outcome = :outcome, ended_at = max(:now, started_at), error = :error
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND outcome IS NULL
         RETURNING id";
-    let outcome = if reason.kind == ErrorKind::Cancelled {
-        Outcome::Cancelled
-    } else {
-        Outcome::Failed
-    };
+    let outcome = outcome_of(reason);
     let mut statement = transaction.prepare_cached(END)?;
     let mut rows = statement.query(named_params! {
         ":tenant_id": scope.tenant_id,
@@ -200,6 +196,13 @@ pub(super) fn end_unended(
         interrupted.push(run_id(row.get(0)?)?);
     }
     Ok(interrupted)
+}
+
+fn outcome_of(failure: &Failure) -> Outcome {
+    match failure.kind {
+        ErrorKind::Cancelled => Outcome::Cancelled,
+        _ => Outcome::Failed,
+    }
 }
 
 /// What is written of a run when it ends.
@@ -297,14 +300,12 @@ pub(super) fn end_without_apply(
             held.as_ref(),
             None,
         ),
-        RunEnd::Failed { failure, .. } => {
-            let outcome = if failure.kind == ErrorKind::Cancelled {
-                Outcome::Cancelled
-            } else {
-                Outcome::Failed
-            };
-            (outcome, AppliedCounts::from(skipped.0), None, Some(failure))
-        }
+        RunEnd::Failed { failure, .. } => (
+            outcome_of(failure),
+            AppliedCounts::from(skipped.0),
+            None,
+            Some(failure),
+        ),
     };
     let ending = Ending {
         outcome,
@@ -469,7 +470,6 @@ pub(super) fn run_id(text: String) -> Result<RunId, StoreError> {
 
 fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
     let text = |column| row.get::<_, Option<String>>(column);
-    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
     let counts: AppliedCounts = from_json("a run's counts", &row.get::<_, String>("counts")?)?;
     let cost: Cost = from_json("a run's cost", &row.get::<_, String>("usage")?)?;
     Ok(RunRecord {
@@ -483,7 +483,7 @@ fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
         mode: from_word("a run's mode", row.get("mode")?)?,
         dry_run: row.get("dry_run")?,
         started_at: UnixMillis(row.get("started_at")?),
-        ended_at: moment("ended_at")?,
+        ended_at: moment(row, "ended_at")?,
         outcome: text("outcome")?
             .map(|outcome| from_word("a run's outcome", outcome))
             .transpose()?,
@@ -497,7 +497,7 @@ fn from_row(row: &Row<'_>) -> Result<RunRecord, StoreError> {
         cpu: Duration::from_millis(cost.cpu_ms),
         peak_memory_bytes: cost.peak_memory_bytes,
         resumed_from: text("resumed_from")?.map(run_id).transpose()?,
-        read_began_at: moment("read_began_at")?,
+        read_began_at: moment(row, "read_began_at")?,
         held: text("held")?
             .map(|text| from_json("why a run is held", &text))
             .transpose()?,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction, named_params};
 
 use super::leases;
 use super::scope::{DirectoryScope, RunScope};
-use super::word::{from_json, json, milliseconds, unreadable, unsigned};
+use super::word::{from_json, json, milliseconds, moment, unreadable, unsigned};
 use crate::{Failing, NotBefore, RunFacts, Scheduled, StoreError, Times};
 
 /// What a run's end does to its directory. A dry run leaves it as it is.
@@ -33,25 +33,16 @@ pub(super) fn after_run(
         SET state = 'disabled', disabled_reason = :reason
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND state = 'active'
           AND failing_mark = :failing_mark";
-    const BEGAN_WITH: &str = "
-        SELECT failing_mark
-        FROM run
-        WHERE tenant_id = :tenant_id AND run_key = :run_key";
     if scope.dry_run {
         return Ok(());
     }
-    let failing_mark: i64 = transaction.query_row(
-        BEGAN_WITH,
-        named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key },
-        |row| row.get(0),
-    )?;
     let after = &facts.after;
     transaction.execute(
         AFTER,
         named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
-            ":failing_mark": failing_mark,
+            ":failing_mark": scope.failing_mark,
             ":failing": after.failing.as_ref().map(json),
             ":next_try_at": after.next_try_at.map(|at| at.0),
             ":not_before": after.not_before.as_ref().map(|wish| wish.at.0),
@@ -67,7 +58,7 @@ pub(super) fn after_run(
                 ":tenant_id": scope.tenant_id,
                 ":directory_key": scope.directory_key,
                 ":reason": json(DisabledReason::Host { kind }),
-                ":failing_mark": failing_mark,
+                ":failing_mark": scope.failing_mark,
             },
         )?;
     }
@@ -218,12 +209,11 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError>
 
 /// The times in a row of a directory.
 pub(super) fn times(row: &Row<'_>) -> Result<Times, StoreError> {
-    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(UnixMillis));
     Ok(Times {
         every: Duration::from_millis(unsigned(row.get("every_ms")?)),
-        last_began_at: moment("last_began_at")?,
-        next_try_at: moment("next_try_at")?,
-        not_before: moment("not_before")?
+        last_began_at: moment(row, "last_began_at")?,
+        next_try_at: moment(row, "next_try_at")?,
+        not_before: moment(row, "not_before")?
             .map(|at| {
                 let reason: Option<String> = row.get("not_before_reason")?;
                 Ok::<_, rusqlite::Error>(NotBefore {

@@ -64,6 +64,8 @@ pub(super) struct RunScope {
     pub(super) dry_run: bool,
     pub(super) mode: String,
     pub(super) full_mark: i64,
+    /// The directory's when the run began: how runs failed began anew where it is another one by now.
+    pub(super) failing_mark: i64,
 }
 
 /// The keys of a run in progress. Whatever a run writes is looked up here in the same transaction, so that one that has
@@ -104,7 +106,7 @@ fn any_run(
     const FIND: &str = "
         SELECT
             r.outcome IS NOT NULL OR d.removed_at IS NOT NULL, r.fence <> d.fence, r.directory_key, d.id, r.run_key,
-            d.generation, coalesce(r.read_began_at, r.started_at), r.mode, r.full_mark, r.dry_run, r.fence
+            d.generation, coalesce(r.read_began_at, r.started_at), r.mode, r.full_mark, r.dry_run, r.fence, r.failing_mark
         FROM run AS r
         JOIN directory AS d ON d.directory_key = r.directory_key
         WHERE r.tenant_id = :tenant_id AND r.id = :id";
@@ -131,6 +133,7 @@ fn any_run(
                         full_mark: row.get(8)?,
                         dry_run: row.get(9)?,
                         fence: row.get(10)?,
+                        failing_mark: row.get(11)?,
                     },
                     state,
                 ))

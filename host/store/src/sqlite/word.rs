@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use idsync_model::{DeleteReason, Entity, Operation};
+use idsync_model::{DeleteReason, Entity, Operation, UnixMillis};
+use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -79,4 +80,9 @@ pub(super) fn milliseconds(duration: Duration) -> i64 {
 /// A count that SQLite has.
 pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
+}
+
+/// The moment in a column, where there is one.
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<UnixMillis>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(UnixMillis))
 }

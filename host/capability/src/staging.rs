@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use idsync_model::{
-    Entity, ExternalId, Group, MembersVerdict, MembersVersion, PagePart, Staging, UnixMillis, User,
+    CHECKPOINT_BYTES, Entity, ExternalId, Group, MembersVerdict, MembersVersion, PagePart, Staging,
+    UnixMillis, User,
 };
 use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::{identity_store as wit, types};
 use crate::boundary::Load;
 use crate::{CallKind, CapabilityError};
-
-/// Bytes of a plugin's own state in one checkpoint.
-pub const STATE_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The staging of one run, where the call is one.
 pub struct StagingCtx {
@@ -178,10 +176,10 @@ impl wit::Host for StagingCtx {
 
     async fn checkpoint(&mut self, state: Vec<u8>) -> wasmtime::Result<()> {
         let staging = self.staging("identity-store.checkpoint")?;
-        if state.len() > STATE_LIMIT_BYTES {
+        if state.len() > CHECKPOINT_BYTES {
             return Err(CapabilityError::Limit {
                 what: "bytes of its own state in a checkpoint",
-                limit: STATE_LIMIT_BYTES as u64,
+                limit: CHECKPOINT_BYTES as u64,
             }
             .into());
         }
@@ -330,7 +328,7 @@ mod tests {
             .unwrap();
         assert_eq!(verdict, wit::MembersVerdict::ReadAgain);
         staging.restart(types::Entity::Group).await.unwrap();
-        staging.checkpoint(vec![0; STATE_LIMIT_BYTES]).await.unwrap();
+        staging.checkpoint(vec![0; CHECKPOINT_BYTES]).await.unwrap();
         assert_eq!(
             *noted.calls.lock().unwrap(),
             [
@@ -384,7 +382,7 @@ mod tests {
             failure(&error).summary
         );
         let error = staging
-            .checkpoint(vec![0; STATE_LIMIT_BYTES + 1])
+            .checkpoint(vec![0; CHECKPOINT_BYTES + 1])
             .await
             .unwrap_err();
         assert_eq!(failure(&error).kind, ErrorKind::Plugin);

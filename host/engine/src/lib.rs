@@ -16,7 +16,6 @@ pub mod mode;
 mod operations;
 pub mod pick;
 mod reading;
-mod remove;
 pub mod resume;
 mod run;
 pub mod scheduler;
@@ -28,9 +27,6 @@ mod verify;
 
 pub use error::EngineError;
 pub use interrupt::Pulse;
-pub use operations::{
-    Cancel, PLAN_LASTS, PURGE_EVERY, TOMBSTONES_LAST, approve, cancel, discard, purge_if_due,
-};
-pub use remove::remove;
+pub use operations::{Cancel, PLAN_LASTS, PURGE_EVERY, approve, cancel, purge_if_due};
 pub use run::{Random, ReadLimits, RunOrder, RunSignals, Sync};
 pub use verify::{VerifyOrder, verify};

@@ -1,4 +1,4 @@
-//! What people and the service do with runs besides running them: end one, approve or discard a held plan, purge.
+//! What people and the service do with runs besides running them: end one, approve a held plan, purge.
 
 use std::time::Duration;
 
@@ -8,9 +8,6 @@ use idsync_store::{Approved, PurgeOrder, Purged, RunRecord, Store, StoreError};
 /// A held plan that is older is not applied any more: what it was made from is too long ago.
 pub const PLAN_LASTS: Duration = Duration::from_hours(24);
 
-/// How long what was deleted is kept, so that who returns is the same internal id.
-pub const TOMBSTONES_LAST: Duration = Duration::from_hours(30 * 24);
-
 /// How often the store is purged.
 pub const PURGE_EVERY: Duration = Duration::from_hours(24);
 
@@ -19,11 +16,6 @@ pub const PURGE_EVERY: Duration = Duration::from_hours(24);
 /// Errs with `NotHeld`, `SupersededBy` and `StalePlan`, which say what to do.
 pub async fn approve(store: &dyn Store, tenant: &TenantName, run: &RunId) -> Result<Approved, StoreError> {
     store.approve(tenant, run, PLAN_LASTS).await
-}
-
-/// Ends a held run without its plan being applied. The next run makes a plan of its own.
-pub async fn discard(store: &dyn Store, tenant: &TenantName, run: &RunId) -> Result<RunRecord, StoreError> {
-    store.discard(tenant, run).await
 }
 
 /// What came of asking a run to end.
@@ -44,18 +36,10 @@ pub async fn cancel(store: &dyn Store, tenant: &TenantName, run: &RunId) -> Resu
     }
 }
 
-/// Removes what is kept no longer, when that is due: tombstones, and changes that are older than `changes`; `None` is as
-/// long as the service last set.
-pub async fn purge_if_due(
-    store: &dyn Store,
-    changes: Option<Duration>,
-) -> Result<Option<Purged>, StoreError> {
+/// Removes what is kept no longer, when that is due: tombstones, and changes that are older than the service last set.
+pub async fn purge_if_due(store: &dyn Store) -> Result<Option<Purged>, StoreError> {
     if !store.purge_due(PURGE_EVERY).await? {
         return Ok(None);
     }
-    let order = PurgeOrder {
-        tombstones: TOMBSTONES_LAST,
-        changes,
-    };
-    store.purge(order).await.map(Some)
+    store.purge(PurgeOrder::default()).await.map(Some)
 }

@@ -52,7 +52,8 @@ impl<'a> Reading<'a> {
         let mut spent = Spent::of(&end);
         match self.believe(end.result, &staging).await {
             Ok(summary) => {
-                spent.facts.notes = summary.notes;
+                spent.facts.notes.clone_from(&begun.order.notes);
+                spent.facts.notes.extend(summary.notes);
                 Ok(Read {
                     begun,
                     rows: self.rows,

@@ -14,12 +14,13 @@ use idsync_store::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
-use crate::again::{self, Attempt, AttemptEnd, Jitter};
+use crate::again::{self, AttemptEnd, Jitter};
 use crate::error::EngineError;
 use crate::halt::{Halt, overtaken, store_failure, taken_over};
 use crate::interrupt::{Interrupt, Pulse, Vigil};
 use crate::lease::Owner;
 use crate::mode::{self, ModeGrounds};
+use crate::spent::Spent;
 use crate::stages::Begun;
 use crate::staging::{MAX_STAGED_BYTES, MAX_STAGED_ROWS};
 
@@ -70,6 +71,8 @@ pub struct RunOrder {
     pub plugin_digest: String,
     /// The name and version of the contract that the plugin keeps.
     pub contract: String,
+    /// What the host has to say of the run, where it succeeds.
+    pub notes: Vec<String>,
     /// How far the run may go.
     pub limits: ReadLimits,
     /// The fencing number of a lease that was seen to be lost ([`crate::lease::Watch`]); the run takes it over.
@@ -364,12 +367,14 @@ fn unbegun(
     jitter: Jitter,
     now: UnixMillis,
 ) -> Aftermath {
-    let attempt = Attempt {
-        end: AttemptEnd::Failed(failure),
-        wake: None,
-        host_minus_provider_ms: 0,
-    };
-    again::after(before, &attempt, times, jitter, now)
+    let nothing = Spent::default();
+    again::after(
+        before,
+        &nothing.attempt(AttemptEnd::Failed(failure)),
+        times,
+        jitter,
+        now,
+    )
 }
 
 fn choose_mode(order: &RunOrder, directory: &Directory, now: UnixMillis) -> Mode {

@@ -35,14 +35,9 @@ pub trait Providers: Send + std::marker::Sync {
     /// is due.
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String>;
 
-    /// The provider for one run. A failure is recorded as that of the run. The process is about to end once `stop` is
-    /// triggered: the call is dropped then.
-    async fn bind(
-        &self,
-        scheduled: &Scheduled,
-        run: &RunId,
-        stop: &CancellationToken,
-    ) -> Result<Bound, Failure>;
+    /// The provider for one run. A failure is recorded as that of the run. The call is dropped when the process is about
+    /// to end.
+    async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure>;
 }
 
 /// A provider that is ready to be run.
@@ -55,6 +50,8 @@ pub struct Bound {
     pub plugin_digest: String,
     /// The name and version of the contract that the plugin keeps.
     pub contract: String,
+    /// What the host has to say of a run with it.
+    pub notes: Vec<String>,
 }
 
 /// Whoever wants to know what the scheduler does: metrics, logs, health.
@@ -68,25 +65,12 @@ pub trait Listener: Send + std::marker::Sync {
 }
 
 /// What an operator can set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct SchedulerOptions {
     /// How many runs there may be at once.
     pub bounds: Bounds,
     /// How far each may go.
     pub limits: ReadLimits,
-    /// For how long changes are kept for those who follow them.
-    pub keep_changes: Duration,
-}
-
-impl Default for SchedulerOptions {
-    /// 4 runs, 2 of a tenant, an hour each; changes of 30 days.
-    fn default() -> Self {
-        Self {
-            bounds: Bounds::default(),
-            limits: ReadLimits::default(),
-            keep_changes: Duration::from_hours(30 * 24),
-        }
-    }
 }
 
 /// Runs directories when they are due. [`Scheduler::run`] is the whole of it; a step at a time it is
@@ -305,9 +289,8 @@ impl Scheduler {
         }
         self.next_purge = monotonic + ASK_FOR_PURGE_EVERY;
         let store = Arc::clone(&self.parts.sync.store);
-        let keep_changes = self.options.keep_changes;
         self.purge.spawn(async move {
-            match purge_if_due(&*store, Some(keep_changes)).await {
+            match purge_if_due(&*store).await {
                 Ok(Some(purged)) => tracing::info!(?purged, "what is old was purged"),
                 Ok(None) => {}
                 Err(error) => tracing::error!("what is old could not be purged: {}", with_causes(&error)),
@@ -349,7 +332,7 @@ impl Parts {
         let bound = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Ok(()),
-            bound = self.providers.bind(&scheduled, &run, &self.stop) => bound,
+            bound = self.providers.bind(&scheduled, &run) => bound,
         };
         let mut order = RunOrder {
             run: run.clone(),
@@ -361,6 +344,7 @@ impl Parts {
             plugin_version: String::new(),
             plugin_digest: String::new(),
             contract: String::new(),
+            notes: Vec::new(),
             limits,
             takes_over,
         };
@@ -374,6 +358,7 @@ impl Parts {
                 order.plugin_version = bound.plugin_version;
                 order.plugin_digest = bound.plugin_digest;
                 order.contract = bound.contract;
+                order.notes = bound.notes;
                 self.sync.run(order, bound.provider, signals).await?
             }
             Err(failure) => self.sync.fail(order, failure, signals).await?,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use idsync_model::{
-    DirectoryId, Entity, EventSink, ExternalId, Group, MembersVerdict, MembersVersion, Mode, PagePart,
-    RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis, User, with_causes,
+    CHECKPOINT_BYTES, DirectoryId, Entity, EventSink, ExternalId, Group, MembersVerdict, MembersVersion,
+    Mode, PagePart, RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis, User, with_causes,
 };
 use idsync_store::{GroupRead, ListState, StagingRows, Store, StoreError};
 
@@ -20,9 +20,6 @@ pub const MAX_STAGED_ROWS: u64 = 50_000_000;
 
 /// How many bytes of text one run may put.
 pub const MAX_STAGED_BYTES: u64 = 16 << 30;
-
-/// How large the state of a checkpoint may be.
-pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 
 /// How long the tag of a member list may be.
 const MAX_TAG_BYTES: usize = 1024;
@@ -302,9 +299,9 @@ impl RunStaging {
 
     async fn take_checkpoint(&self, state: Vec<u8>) -> Result<(), StagingError> {
         self.admit(0)?;
-        if state.len() > MAX_CHECKPOINT_BYTES {
+        if state.len() > CHECKPOINT_BYTES {
             return Err(contract(format!(
-                "the state of a checkpoint has {} bytes, and may have {MAX_CHECKPOINT_BYTES}",
+                "the state of a checkpoint has {} bytes, and may have {CHECKPOINT_BYTES}",
                 state.len()
             )));
         }

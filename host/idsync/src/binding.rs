@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use idsync_capability::keys::KeyPair;
 use idsync_capability::vault::SealedValues;
 use idsync_engine::VerifyOrder;
+use idsync_engine::scheduler::Bound;
 use idsync_model::{
-    CallContext, CancellationToken, Check, CheckOutcome, Description, ErrorKind, Failure, NoEvents,
-    Normalized, Provider, RunId, SettingProblem, Settings, Staging, SyncEnd, SyncRequest, Verification,
+    CallContext, CancellationToken, CheckOutcome, Description, ErrorKind, NoEvents, Provider as _, RunId,
+    SettingProblem,
 };
 use idsync_sandbox::{BoundPlugin, Grants, Plugin};
 use idsync_store::{Directory, DirectoryVault, SecretOf, SigningKey};
@@ -56,21 +56,9 @@ pub enum Caller<'a> {
     Host,
 }
 
-/// All that a run needs of its plugin.
-pub struct Ready {
-    /// The plugin, bound to the directory and the run.
-    pub provider: Arc<dyn Provider>,
-    /// The plugin's version.
-    pub plugin_version: String,
-    /// The digest of its component.
-    pub plugin_digest: String,
-    /// The contract that it was built against.
-    pub contract: String,
-}
-
 /// Loads the plugin of a verified directory and binds it for a run. After a new major version of the plugin the
 /// settings are verified again first (RUNS §7.4).
-pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Ready, CommandError> {
+pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Bound, CommandError> {
     let plugin = app.plugin(&directory.provider).await?;
     let description = plugin.description();
     let problems = unfitting(description, directory);
@@ -81,7 +69,7 @@ pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Read
         .verified
         .as_ref()
         .map_or("", |verified| verified.plugin_version.as_str());
-    let mut note = None;
+    let mut notes = Vec::new();
     if major(verified_with) != major(&description.version) {
         Box::pin(verify_again(app, &plugin, directory)).await?;
         let text = format!(
@@ -89,17 +77,15 @@ pub async fn ready(app: &App, directory: &Directory, run: &RunId) -> Result<Read
             description.version
         );
         tracing::info!(%run, directory = %directory.id, "{text}");
-        note = Some(text);
+        notes.push(text);
     }
     let bound = bind(app, &plugin, directory, Which::Verified, Caller::Run(run)).await?;
-    Ok(Ready {
+    Ok(Bound {
+        provider: Arc::new(bound),
         plugin_version: description.version.clone(),
         plugin_digest: plugin.digest().to_string(),
         contract: plugin.contract().to_owned(),
-        provider: match note {
-            None => Arc::new(bound),
-            Some(note) => Arc::new(Noted { bound, note }),
-        },
+        notes,
     })
 }
 
@@ -112,7 +98,15 @@ pub async fn bind(
     caller: Caller<'_>,
 ) -> Result<BoundPlugin, CommandError> {
     let sealer = app.master_key().directory_sealer(directory.id.clone());
-    let key = match key(app, directory, which).await? {
+    let mut vault = DirectoryVault::new(
+        Arc::clone(app.store()),
+        directory.tenant.clone(),
+        directory.id.clone(),
+    );
+    if which.secrets() == SecretOf::Next {
+        vault = vault.for_verification();
+    }
+    let key = match vault.signing_key().await? {
         None => None,
         Some(key) => {
             let pair = KeyPair::unseal(key.algorithm, &key.kid, &key.sealed_private.0, &sealer).map_err(
@@ -126,14 +120,6 @@ pub async fn bind(
             Some(Arc::new(pair))
         }
     };
-    let mut vault = DirectoryVault::new(
-        Arc::clone(app.store()),
-        directory.tenant.clone(),
-        directory.id.clone(),
-    );
-    if which.secrets() == SecretOf::Next {
-        vault = vault.for_verification();
-    }
     let values: Arc<dyn SealedValues> = match caller {
         Caller::Person => Arc::new(StoredValues(vault)),
         Caller::Run(run) => Arc::new(StoredValues(vault.for_run(run.clone()))),
@@ -293,45 +279,4 @@ fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
-}
-
-/// A plugin of whose run the host has something to say.
-struct Noted {
-    bound: BoundPlugin,
-    note: String,
-}
-
-#[async_trait]
-impl Provider for Noted {
-    async fn describe(&self) -> Result<Description, Failure> {
-        self.bound.describe().await
-    }
-
-    async fn normalize(
-        &self,
-        settings: &Settings,
-    ) -> Result<Result<Normalized, Vec<SettingProblem>>, Failure> {
-        self.bound.normalize(settings).await
-    }
-
-    async fn verify(&self, settings: &Settings, context: CallContext) -> Result<Verification, Failure> {
-        self.bound.verify(settings, context).await
-    }
-
-    async fn sync(&self, request: SyncRequest, staging: Arc<dyn Staging>, context: CallContext) -> SyncEnd {
-        let mut end = self.bound.sync(request, staging, context).await;
-        if let Ok(summary) = &mut end.result {
-            summary.notes.insert(0, self.note.clone());
-        }
-        end
-    }
-
-    async fn explain(
-        &self,
-        settings: &Settings,
-        who: &str,
-        context: CallContext,
-    ) -> Result<Vec<Check>, Failure> {
-        self.bound.explain(settings, who, context).await
-    }
 }

@@ -32,7 +32,7 @@ pub use provider::{CallContext, Provider, ProviderTime, SyncEnd, SyncRequest, Sy
 pub use row::{DeleteReason, Entity, Group, MembersVersion, Operation, StoredCounts, User};
 pub use run::{EntityCounts, Held, HeldReason, HoldRule, Mode, Outcome, RunReport, Skip, Trigger};
 pub use settings::{Normalized, SettingProblem, Settings};
-pub use staging::{MembersVerdict, PagePart, Staging, StagingError};
+pub use staging::{CHECKPOINT_BYTES, MembersVerdict, PagePart, Staging, StagingError};
 /// How a person or the host asks for an end.
 pub use tokio_util::sync::CancellationToken;
 pub use verification::{Check, CheckOutcome, Verification};

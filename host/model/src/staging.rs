@@ -5,6 +5,9 @@ use async_trait::async_trait;
 
 use crate::{Entity, ExternalId, Group, StoredCounts, UnixMillis, User};
 
+/// How many bytes the state of a checkpoint may have.
+pub const CHECKPOINT_BYTES: usize = 64 * 1024;
+
 /// Which part of a group's member list a page is. A list of one page is both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PagePart {

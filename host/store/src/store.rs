@@ -80,12 +80,6 @@ pub trait Store: Send + Sync {
         run: &RunId,
     ) -> Result<Applied, StoreError>;
 
-    /// The key pair that runs use.
-    async fn signing_key(
-        &self,
-        tenant: &TenantName,
-        directory: &DirectoryId,
-    ) -> Result<Option<SigningKey>, StoreError>;
     /// The key pair that runs use, and the one that waits.
     async fn signing_keys(
         &self,
@@ -161,8 +155,6 @@ pub trait Store: Send + Sync {
 
     /// Who runs a directory now.
     async fn lease(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<Option<Lease>, StoreError>;
-    /// All leases of all tenants.
-    async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
     /// Shows that the owner of a run's lease lives. Errs with `RunEnded` or `LeaseLost` when the lease is another's.
     async fn beat(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError>;
     /// Whether a person asked that the run end. Errs with `RunEnded` or `LeaseLost`.
@@ -184,8 +176,6 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         limits: DeleteLimits,
     ) -> Result<Directory, StoreError>;
-    /// Makes a run due at once.
-    async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError>;
     /// The active directories of all tenants, by tenant and name.
     async fn schedules(&self) -> Result<Vec<Scheduled>, StoreError>;
 

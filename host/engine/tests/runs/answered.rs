@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_engine::{PLAN_LASTS, approve, discard};
+use idsync_engine::{PLAN_LASTS, approve};
 use idsync_model::{Mode, Outcome, RunId, RunReport, Settings, TenantName};
 use idsync_store::{Approved, StaleWhy, StoreError};
 
@@ -136,7 +136,7 @@ async fn runs_5_3_a_superseded_plan_does_not_stand_for_one_that_deletes_more() {
 #[tokio::test]
 async fn runs_5_4_a_discarded_plan_is_over_and_the_same_deletions_are_held_again() {
     let (world, report) = held().await;
-    let discarded = discard(&*world.store, &world.tenant, &report.run).await.unwrap();
+    let discarded = world.store.discard(&world.tenant, &report.run).await.unwrap();
     assert_eq!(discarded.outcome, Some(Outcome::Discarded));
     let refused = say_yes(&world, &report.run).await;
     assert!(matches!(refused, Err(StoreError::NotHeld { .. })), "{refused:?}");
@@ -151,7 +151,7 @@ async fn runs_5_3_another_tenant_can_answer_to_nothing() {
     world.store.add_tenant(&other).await.unwrap();
     let yes = approve(&*world.store, &other, &report.run).await;
     assert!(matches!(yes, Err(StoreError::UnknownRun { .. })), "{yes:?}");
-    let no = discard(&*world.store, &other, &report.run).await;
+    let no = world.store.discard(&other, &report.run).await;
     assert!(matches!(no, Err(StoreError::UnknownRun { .. })), "{no:?}");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use idsync_engine::{RunOrder, RunSignals, remove};
+use idsync_engine::{RunOrder, RunSignals};
 use idsync_model::{
     DirectoryId, DirectoryState, DisabledReason, EventSink, Outcome, RunEvent, RunId, RunReport, Settings,
     TenantName,
@@ -302,7 +302,8 @@ async fn runs_3_4_a_directory_that_is_removed_while_it_is_read_stays_removed() {
     world.provider.does(move |_, _| {
         let (store, tenant, directory) = (store.clone(), tenant.clone(), directory.clone());
         async move {
-            remove(&*store, &tenant, &directory, &RunId::generate())
+            store
+                .remove_directory(&tenant, &directory, &RunId::generate())
                 .await
                 .unwrap();
             Ok(())

@@ -223,11 +223,12 @@ async fn runs_6_7_a_clock_that_jumps_back_stops_no_schedule() {
 #[tokio::test]
 async fn runs_8_4_what_is_old_is_purged_once_a_day() {
     let world = World::new(Org::of(3)).await;
-    let options = idsync_engine::scheduler::SchedulerOptions {
-        keep_changes: Duration::from_hours(24),
-        ..Default::default()
-    };
-    let mut service = Service::with(&world, options).await;
+    world
+        .store
+        .set_keep_changes(Duration::from_hours(24))
+        .await
+        .unwrap();
+    let mut service = Service::of(&world).await;
     service.settle().await;
     let from_start = idsync_model::FeedCursor { feed: None, seq: 0 };
     let read = || world.store.changes(&world.tenant, &from_start, None, 100);

@@ -136,19 +136,11 @@ async fn runs_6_3_a_directory_that_another_process_syncs_is_left_alone_until_tha
     let mut service = Service::of(&world).await;
     let gate = Arc::new(Semaphore::new(0));
     let (_other, run) = begun_beside(&world, &gate).await;
-    world
-        .store
-        .set_due(&world.tenant, &world.directory)
-        .await
-        .unwrap();
+    world.enable().await;
     assert_eq!(service.settle().await, 0);
     gate.add_permits(9);
     run.await;
-    world
-        .store
-        .set_due(&world.tenant, &world.directory)
-        .await
-        .unwrap();
+    world.enable().await;
     assert_eq!(service.settle().await, 1);
     assert!(succeeded(&service.take_ended()[0]));
 }
@@ -355,6 +347,12 @@ async fn a_run_that_breaks_off_ends_alone() {
 async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_changed() {
     let world = World::synced(Org::of(1)).await;
     let Service { scheduler, host, .. } = Service::of(&world).await;
+    let month = Duration::from_hours(30 * 24);
+    world
+        .store
+        .set_schedule(&world.tenant, &world.directory, month)
+        .await
+        .unwrap();
     let mut looks = host.looks.subscribe();
     let mut ends = host.ends.subscribe();
     let service = tokio::spawn(scheduler.run());
@@ -362,11 +360,7 @@ async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_change
     let seen = *looks.borrow_and_update();
     looks.wait_for(|count| *count > seen).await.unwrap();
     let other = world.beside();
-    other
-        .store
-        .set_due(&other.tenant, &other.directory)
-        .await
-        .unwrap();
+    other.enable().await;
     // In paused time; what writes a run's file is a thread that it does not wait for.
     let seen = tokio::time::timeout(Duration::from_hours(24), ends.wait_for(|count| *count == 2));
     seen.await.unwrap().unwrap();

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use idsync_engine::scheduler::{Bound, Listener, Providers, Scheduler, SchedulerOptions};
 use idsync_model::{
-    CancellationToken, DirectoryId, ErrorKind, EventSink, Failure, NoEvents, Outcome, Provider, RunId,
-    RunReport, TenantName, UnixMillis,
+    DirectoryId, ErrorKind, EventSink, Failure, NoEvents, Outcome, Provider, RunId, RunReport, TenantName,
+    UnixMillis,
 };
 use idsync_store::Scheduled;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ impl Providers for Host {
         hosts.get(&scheduled.directory).cloned().unwrap_or_default()
     }
 
-    async fn bind(&self, scheduled: &Scheduled, _: &RunId, _: &CancellationToken) -> Result<Bound, Failure> {
+    async fn bind(&self, scheduled: &Scheduled, _: &RunId) -> Result<Bound, Failure> {
         let is_broken = self.panics.lock().unwrap().contains(&scheduled.directory);
         assert!(!is_broken, "this directory's plugin breaks the host");
         let meanwhile = self.meanwhile.lock().unwrap().take();
@@ -71,6 +71,7 @@ impl Providers for Host {
             plugin_version: "1.0.0".to_owned(),
             plugin_digest: "digest-1".to_owned(),
             contract: "idsync:plugin@1.0.0".to_owned(),
+            notes: Vec::new(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Verification and removal.
 
-use idsync_engine::{EngineError, remove};
+use idsync_engine::EngineError;
 use idsync_model::{CheckOutcome, Outcome, RunId, TenantName, Trigger};
 use idsync_store::StoreError;
 
@@ -66,17 +66,19 @@ async fn runs_4_5_a_known_org_that_can_not_be_told_is_not_verified() {
 async fn runs_3_4_a_removal_is_a_run_of_its_own() {
     let world = World::synced(org_in_one_group(3, at_start())).await;
     let run = RunId::generate();
-    let applied = remove(&*world.store, &world.tenant, &world.directory, &run)
+    let applied = world
+        .store
+        .remove_directory(&world.tenant, &world.directory, &run)
         .await
         .unwrap();
     assert_eq!(applied.changes, 7, "three users, a group, three memberships");
     assert_eq!(applied.run.trigger, Trigger::Removal);
     assert_eq!(applied.run.outcome, Some(Outcome::Succeeded));
-    let again = remove(&*world.store, &world.tenant, &world.directory, &run).await;
-    assert!(matches!(
-        again,
-        Err(EngineError::Store(StoreError::UnknownDirectory { .. }))
-    ));
+    let again = world
+        .store
+        .remove_directory(&world.tenant, &world.directory, &run)
+        .await;
+    assert!(matches!(again, Err(StoreError::UnknownDirectory { .. })));
     let sync = world.try_run(world.order()).await;
     assert!(matches!(
         sync,
@@ -96,10 +98,10 @@ async fn another_tenants_directory_is_not_found() {
         sync,
         Err(EngineError::Store(StoreError::UnknownDirectory { .. }))
     ));
-    let removal = remove(&*world.store, &other, &world.directory, &RunId::generate()).await;
-    assert!(matches!(
-        removal,
-        Err(EngineError::Store(StoreError::UnknownDirectory { .. }))
-    ));
+    let removal = world
+        .store
+        .remove_directory(&other, &world.directory, &RunId::generate())
+        .await;
+    assert!(matches!(removal, Err(StoreError::UnknownDirectory { .. })));
     world.assert_equals_org().await;
 }

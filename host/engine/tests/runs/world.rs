@@ -186,6 +186,7 @@ impl World {
             plugin_version: "1.0.0".to_owned(),
             plugin_digest: "digest-1".to_owned(),
             contract: "idsync:plugin@1.0.0".to_owned(),
+            notes: Vec::new(),
             limits: ReadLimits::default(),
             takes_over: None,
         }

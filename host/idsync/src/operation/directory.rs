@@ -217,7 +217,10 @@ pub async fn disable(app: &App, id_or_name: &str) -> Result<DirectoryView, Comma
 pub async fn remove(app: &App, id_or_name: &str) -> Result<Removed, CommandError> {
     let directory = app.store().directory(app.tenant(), id_or_name).await?;
     let run = idsync_model::RunId::generate();
-    let applied = idsync_engine::remove(app.store().as_ref(), app.tenant(), &directory.id, &run).await?;
+    let applied = app
+        .store()
+        .remove_directory(app.tenant(), &directory.id, &run)
+        .await?;
     Ok(Removed {
         removed: directory.id,
         run: run.to_string(),

@@ -61,7 +61,7 @@ pub async fn approve(app: &App, run: &str) -> Result<ApprovedView, CommandError>
 /// Ends a held run; nothing of its plan is applied.
 pub async fn discard(app: &App, run: &str) -> Result<RunReport, CommandError> {
     let run = run_id(run)?;
-    let record = idsync_engine::discard(app.store().as_ref(), app.tenant(), &run).await?;
+    let record = app.store().discard(app.tenant(), &run).await?;
     record.report().ok_or_else(|| unended(&run))
 }
 

@@ -44,6 +44,7 @@ pub async fn run(
         plugin_version: ready.plugin_version,
         plugin_digest: ready.plugin_digest,
         contract: ready.contract,
+        notes: ready.notes,
         limits: ReadLimits::default(),
         takes_over: None,
     };
@@ -67,7 +68,7 @@ pub async fn run(
         Err(error) => return Err(error.into()),
     };
     // Where no service runs, this is what keeps the store from growing for ever.
-    if let Err(error) = purge_if_due(app.store().as_ref(), None).await {
+    if let Err(error) = purge_if_due(app.store().as_ref()).await {
         tracing::warn!(%error, "purging what is kept no longer failed; it is tried again with the next sync");
     }
     Ok(report)

@@ -113,7 +113,7 @@ impl Service {
             app.owner().await?,
             app.random(),
         );
-        // For every purge, also of a sync by hand while no service runs.
+        // Every purge goes by it, also that of a sync by hand while no service runs.
         app.store().set_keep_changes(options.keep_changes).await?;
         let scheduler_options = SchedulerOptions {
             bounds: Bounds {
@@ -121,7 +121,6 @@ impl Service {
                 per_tenant: options.max_runs_per_tenant as usize,
             },
             limits: ReadLimits::default(),
-            keep_changes: options.keep_changes,
         };
         let plugins = Arc::new(DirectoryPlugins::new(Arc::clone(&state.app)));
         let watcher = Arc::new(Watcher::new(Arc::clone(&state)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use idsync_engine::scheduler::{Bound, Providers};
-use idsync_model::{CancellationToken, ErrorKind, Failure, RunId};
+use idsync_model::{ErrorKind, Failure, RunId};
 use idsync_store::Scheduled;
 
 use crate::app::App;
@@ -33,12 +33,7 @@ impl Providers for DirectoryPlugins {
         }
     }
 
-    async fn bind(
-        &self,
-        scheduled: &Scheduled,
-        run: &RunId,
-        _stop: &CancellationToken,
-    ) -> Result<Bound, Failure> {
+    async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure> {
         let app = &self.app;
         let directory = app
             .store()
@@ -48,13 +43,7 @@ impl Providers for DirectoryPlugins {
             Ok(directory) => binding::ready(app, &directory, run).await,
             Err(error) => Err(error.into()),
         };
-        let ready = ready.map_err(failure)?;
-        Ok(Bound {
-            provider: ready.provider,
-            plugin_version: ready.plugin_version,
-            plugin_digest: ready.plugin_digest,
-            contract: ready.contract,
-        })
+        ready.map_err(failure)
     }
 }
 

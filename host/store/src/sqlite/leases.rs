@@ -98,21 +98,6 @@ fn of_directory(connection: &Connection, scope: DirectoryScope) -> Result<Option
     rows.next()?.map_or(Ok(None), from_row)
 }
 
-pub(super) fn all(connection: &Connection) -> Result<Vec<Lease>, StoreError> {
-    const ALL: &str = "
-        SELECT r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
-        FROM lease AS l
-        JOIN run AS r ON r.run_key = l.run_key
-        ORDER BY l.directory_key";
-    let mut statement = connection.prepare_cached(ALL)?;
-    let mut rows = statement.query([])?;
-    let mut leases = Vec::new();
-    while let Some(row) = rows.next()? {
-        leases.extend(from_row(row)?);
-    }
-    Ok(leases)
-}
-
 /// The lease in the columns `lease_…` of a row, where there is one.
 pub(super) fn from_row(row: &Row<'_>) -> Result<Option<Lease>, StoreError> {
     let Some(run) = row.get::<_, Option<String>>("lease_run")? else {

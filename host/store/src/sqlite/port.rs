@@ -18,8 +18,8 @@ use super::{
 use crate::{
     Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewKey,
     NewRun, Plan, PlannedRow, PurgeOrder, Purged, ReadWith, Resumable, RunBasis, RunEnd, RunFacts, RunRecord,
-    Scheduled, Sealed, SealedSecret, SecretOf, SigningKey, SigningKeys, SkipCounts, StagingRows, Store,
-    StoreError, Tenant, Verified,
+    Scheduled, Sealed, SealedSecret, SecretOf, SigningKeys, SkipCounts, StagingRows, Store, StoreError,
+    Tenant, Verified,
 };
 
 #[async_trait]
@@ -117,16 +117,6 @@ impl Store for SqliteStore {
             Ok(applied)
         })
         .await
-    }
-
-    async fn signing_key(
-        &self,
-        tenant: &TenantName,
-        directory: &DirectoryId,
-    ) -> Result<Option<SigningKey>, StoreError> {
-        let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.read(move |store| Ok(vault::signing_keys(store, &tenant, &directory)?.current))
-            .await
     }
 
     async fn signing_keys(
@@ -264,10 +254,6 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        self.read(|store| leases::all(store)).await
-    }
-
     async fn beat(&self, tenant: &TenantName, run: &RunId) -> Result<(), StoreError> {
         let (tenant, run) = (tenant.clone(), run.clone());
         self.write(move |store, _| leases::beat(store, &tenant, &run))
@@ -312,14 +298,6 @@ impl Store for SqliteStore {
             directories::change(store, &tenant, &directory, |transaction, scope| {
                 schedules::set_limits(transaction, scope, &limits)
             })
-        })
-        .await
-    }
-
-    async fn set_due(&self, tenant: &TenantName, directory: &DirectoryId) -> Result<(), StoreError> {
-        let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.write(move |store, _| {
-            directories::change(store, &tenant, &directory, schedules::set_due).map(drop)
         })
         .await
     }

@@ -159,18 +159,6 @@ pub(super) fn set_limits(
     Ok(())
 }
 
-pub(super) fn set_due(transaction: &Transaction<'_>, scope: DirectoryScope) -> Result<(), StoreError> {
-    const SET: &str = "
-        UPDATE directory
-        SET is_due = 1
-        WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        SET,
-        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
-    )?;
-    Ok(())
-}
-
 /// The active directories of all tenants.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError> {
     const ALL: &str = "

@@ -1,6 +1,6 @@
 //! A person answers held plans: what comes of it is what the model says.
 
-use idsync_engine::{approve, discard};
+use idsync_engine::approve;
 use idsync_model::RunId;
 use idsync_store::{StaleWhy, StoreError};
 
@@ -85,7 +85,7 @@ impl Course {
         if may_be_forgotten {
             return;
         }
-        match (stands, discard(&**store, tenant, &run).await) {
+        match (stands, store.discard(tenant, &run).await) {
             (Stands::Held, Ok(_)) => {
                 self.tally("discarded");
                 self.model.lock().unwrap().discard(&run);

@@ -17,7 +17,7 @@ async fn another_tenants_ids_are_unknown() {
     let unknown_directory = [
         store.directory(&stranger, acme.id.as_str()).await.err(),
         store.directory(&stranger, "acme").await.err(),
-        store.signing_key(&stranger, &acme.id).await.err(),
+        store.signing_keys(&stranger, &acme.id).await.err(),
         store
             .secret(&stranger, &acme.id, "token", SecretOf::Verified)
             .await

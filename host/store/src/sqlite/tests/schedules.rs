@@ -158,7 +158,7 @@ async fn a_dry_run_leaves_its_directory_as_it_was() {
 async fn a_run_that_is_asked_for_during_another_one_follows_it() {
     let house = house();
     let acme = house.directory("acme").await;
-    house.store.set_due(&house.tenant, &acme.id).await.unwrap();
+    enable(&house, &acme).await;
     assert!(now(&house).await.times.is_due);
     let plan = house
         .plan(&acme, &Org::default().user("ann"), Mode::Full)
@@ -169,7 +169,7 @@ async fn a_run_that_is_asked_for_during_another_one_follows_it() {
         "a run in progress is due no longer"
     );
 
-    house.store.set_due(&house.tenant, &acme.id).await.unwrap();
+    enable(&house, &acme).await;
     house.store.apply(plan, RunFacts::default()).await.unwrap();
 
     assert!(now(&house).await.times.is_due);
@@ -336,7 +336,10 @@ async fn what_is_not_a_directory_of_the_tenant_has_no_schedule() {
             .set_limits(&stranger, &acme.id, DeleteLimits::default())
             .await
             .err(),
-        store.set_due(&stranger, &acme.id).await.err(),
+        store
+            .set_state(&stranger, &acme.id, DirectoryState::Active, None)
+            .await
+            .err(),
         store.lease(&stranger, &acme.id).await.err(),
         store.resumable(&stranger, &acme.id).await.err(),
     ] {

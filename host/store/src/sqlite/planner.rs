@@ -116,9 +116,8 @@ pub(super) fn take_keys(store: &Connection, count: i64) -> Result<i64, StoreErro
 
 fn summary(run_file: &Connection, scope: &RunScope, now: UnixMillis) -> Result<PlanSummary, StoreError> {
     let recent = recent::deletions(run_file, scope, now)?;
-    let moved: i64 = run_file.query_row(include_str!("sql/plan/moved.sql"), [], |row| row.get(0))?;
     let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
-    let summary = run_file.query_row(include_str!("sql/plan/counts.sql"), keys, |row| {
+    let mut summary = run_file.query_row(include_str!("sql/plan/counts.sql"), keys, |row| {
         let count = |column: usize| row.get::<_, i64>(column).map(unsigned);
         let planned = |stored: u64, created, updated, deleted: u64, skipped| PlannedCounts {
             created,
@@ -140,9 +139,14 @@ fn summary(run_file: &Connection, scope: &RunScope, now: UnixMillis) -> Result<P
             memberships: planned(stored.memberships, count(10)?, 0, count(11)?, count(15)?),
             memberships_deleted_with_user: count(12)?,
             recent,
-            moved: unsigned(moved),
+            moved: 0,
         })
     })?;
+    // Nobody loses an address when all are new: a first sync sorts none.
+    if summary.users.updated + summary.users.deleted > 0 {
+        let moved = run_file.query_row(include_str!("sql/plan/moved.sql"), [], |row| row.get(0))?;
+        summary.moved = unsigned(moved);
+    }
     Ok(summary)
 }
 

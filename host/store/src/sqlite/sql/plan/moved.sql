@@ -15,7 +15,6 @@ FROM (
         CROSS JOIN staged_user AS s ON s.person_no = p.person_no
         LEFT JOIN directory_user AS u ON p.operation = 2 AND u.user_key = p.user_key
         WHERE p.operation IN (1, 2) AND lower(u.email) IS NOT lower(s.email)
-          AND EXISTS (SELECT 1 FROM plan_user WHERE operation <> 1)
     )
     GROUP BY email
     HAVING min(is_lost) = 0

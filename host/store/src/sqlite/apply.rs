@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idsync_model::{Outcome, RunId, StoredCounts, UnixMillis};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::connection::{attach, open_for_apply};
@@ -139,18 +140,38 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Runs a statement that writes changes, numbered on from the last one.
+    /// Writes the changes that a statement finds, in its order, numbered on from the last one. Its columns are kind,
+    /// operation, user key, group key, reason, the row before and the row after. SQLite would number them by itself, but
+    /// only after it has kept all of them once more.
     pub(super) fn tell(&mut self, statement: &str) -> Result<(), StoreError> {
-        let told = self.transaction.execute(
-            statement,
-            named_params! {
-                ":tenant_id": self.scope.tenant_id,
-                ":seq": self.seq,
-                ":run_key": self.scope.run_key,
-                ":directory_key": self.scope.directory_key,
-            },
-        )?;
-        self.seq += i64::try_from(told).unwrap_or(i64::MAX);
+        const TELL: &str = "
+            INSERT INTO change (
+                tenant_id, seq, run_key, directory_key, kind, operation, user_key, group_key, reason, before, after
+            )
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let mut find = self.transaction.prepare(statement)?;
+        if let Some(directory) = find.parameter_index(":directory_key")? {
+            find.raw_bind_parameter(directory, self.scope.directory_key)?;
+        }
+        let mut tell = self.transaction.prepare_cached(TELL)?;
+        let mut found = find.raw_query();
+        while let Some(row) = found.next()? {
+            let column = |place| row.get_ref(place).map(ToSqlOutput::Borrowed);
+            self.seq += 1;
+            tell.execute((
+                self.scope.tenant_id,
+                self.seq,
+                self.scope.run_key,
+                self.scope.directory_key,
+                column(0)?,
+                column(1)?,
+                column(2)?,
+                column(3)?,
+                column(4)?,
+                column(5)?,
+                column(6)?,
+            ))?;
+        }
         Ok(())
     }
 

@@ -1,7 +1,10 @@
 -- Readers are told of users who are new or read differently.
-INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, operation, user_key, before, after)
 SELECT
-    :tenant_id, :seq + row_number() OVER (ORDER BY p.user_key), :run_key, :directory_key, 1, p.operation, p.user_key,
+    1,
+    p.operation,
+    p.user_key,
+    NULL,
+    NULL,
     CASE WHEN p.operation = 2 THEN json_object(
         'external_id', i.external_id, 'email', u.email, 'username', u.username, 'display_name', u.display_name,
         'given_name', u.given_name, 'family_name', u.family_name, 'status', u.status

@@ -1,7 +1,10 @@
 -- Readers are told of groups that are new or read differently.
-INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, operation, group_key, before, after)
 SELECT
-    :tenant_id, :seq + row_number() OVER (ORDER BY p.group_key), :run_key, :directory_key, 2, p.operation, p.group_key,
+    2,
+    p.operation,
+    NULL,
+    p.group_key,
+    NULL,
     CASE WHEN p.operation = 2 THEN json_object(
         'external_id', i.external_id, 'name', g.name, 'description', g.description
     ) END,

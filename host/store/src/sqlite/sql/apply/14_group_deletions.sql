@@ -1,8 +1,12 @@
 -- Readers are told of groups that go.
-INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, operation, group_key, reason, before)
 SELECT
-    :tenant_id, :seq + row_number() OVER (ORDER BY p.group_key), :run_key, :directory_key, 2, 3, p.group_key, p.reason,
-    json_object('external_id', i.external_id, 'name', g.name, 'description', g.description)
+    2,
+    3,
+    NULL,
+    p.group_key,
+    p.reason,
+    json_object('external_id', i.external_id, 'name', g.name, 'description', g.description),
+    NULL
 FROM plan_group AS p
 CROSS JOIN group_identity AS i ON i.group_key = p.group_key
 CROSS JOIN directory_group AS g ON g.group_key = p.group_key

@@ -9,4 +9,5 @@ UNION ALL
 SELECT n.person_no, h.user_key_base + n.n, 0, coalesce(s.active, 0)
 FROM plan_head AS h
 CROSS JOIN plan_new_user AS n
-LEFT JOIN staged_user AS s ON s.person_no = n.person_no;
+LEFT JOIN staged_user AS s ON s.person_no = n.person_no
+ORDER BY 1;

@@ -26,7 +26,7 @@ CREATE TABLE plan_new_group (
 -- Everyone who was put: their key, and whether readers saw them and will see them.
 CREATE TABLE plan_person (
     person_no INTEGER PRIMARY KEY,
-    user_key  INTEGER NOT NULL UNIQUE,
+    user_key  INTEGER NOT NULL,
     was_live  INTEGER NOT NULL,
     is_live   INTEGER NOT NULL
 ) STRICT;

@@ -1,5 +1,6 @@
 //! The benchmarks of idsync: `cargo xtask bench` builds and starts this.
 
+mod native;
 mod out;
 mod run;
 mod time;
@@ -23,12 +24,15 @@ enum Command {
     Run(run::Options),
     /// Read an org and insert its rows, with nothing else: what idsync is compared with
     Yardstick(yardstick::Options),
+    /// Sync a directory that idsync set up, with the plugin's logic as native code
+    Native(native::Options),
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(options) => run::main(&options),
         Command::Yardstick(options) => yardstick::main(&options).map(|()| true),
+        Command::Native(options) => native::main(&options),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -5,4 +5,6 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Options {}
 /// Measures.
-pub fn main(_: &Options) -> Result<bool> { Ok(true) }
+pub fn main(_: &Options) -> Result<bool> {
+    Ok(true)
+}

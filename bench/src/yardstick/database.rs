@@ -65,7 +65,10 @@ pub struct Rows(mpsc::Sender<Batch>);
 
 impl Rows {
     async fn put(&self, batch: Batch) -> Result<()> {
-        self.0.send(batch).await.map_err(|_| anyhow!("the writer has ended"))
+        self.0
+            .send(batch)
+            .await
+            .map_err(|_| anyhow!("the writer has ended"))
     }
 
     pub async fn put_users(&self, users: Vec<UserRow>) -> Result<()> {
@@ -118,8 +121,10 @@ impl Database {
 fn write(file: &Connection, mut batches: mpsc::Receiver<Batch>) -> Result<()> {
     file.execute_batch("BEGIN")?;
     {
-        let mut user = file.prepare("INSERT INTO user VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING")?;
-        let mut group = file.prepare("INSERT INTO directory_group VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+        let mut user =
+            file.prepare("INSERT INTO user VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING")?;
+        let mut group =
+            file.prepare("INSERT INTO directory_group VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
         let mut membership = file.prepare("INSERT INTO membership VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
         while let Some(batch) = batches.blocking_recv() {
             match batch {

@@ -64,15 +64,15 @@ async fn whole(options: &Options) -> Result<()> {
         database.rows(),
         format!("{app}/users?limit=500&expand=user"),
     ));
-    let groups = read_groups(&org, &database.rows(), format!("{app}/groups?limit=200&expand=group")).await?;
+    let groups = read_groups(
+        &org,
+        &database.rows(),
+        format!("{app}/groups?limit=200&expand=group"),
+    )
+    .await?;
     let memberships = stream::iter(groups.iter().cloned())
         .map(|group| {
-            let lists = read_members(
-                Arc::clone(&org),
-                database.rows(),
-                options.base.clone(),
-                group,
-            );
+            let lists = read_members(Arc::clone(&org), database.rows(), options.base.clone(), group);
             async move { tokio::spawn(lists).await.context("a reader broke off")? }
         })
         .buffer_unordered(options.concurrency)
@@ -112,7 +112,8 @@ async fn read_groups(org: &Org, rows: &Rows, first: String) -> Result<Vec<String
         next = page.next.map(|url| with_expand(url, "group"));
         let listed: Vec<AppGroup<'_>> = serde_json::from_slice(&page.body).context("reading groups")?;
         groups.extend(listed.iter().map(|group| group.id.to_string()));
-        rows.put_groups(listed.iter().map(AppGroup::row).collect()).await?;
+        rows.put_groups(listed.iter().map(AppGroup::row).collect())
+            .await?;
     }
     Ok(groups)
 }

@@ -48,7 +48,9 @@ impl Org {
         let ca = std::fs::read(&options.ca).with_context(|| format!("reading {}", options.ca.display()))?;
         let url = Url::parse(&options.base).context("reading the URL of the org")?;
         let host = url.host_str().context("the URL of the org has no host")?;
-        let port = url.port_or_known_default().context("the URL of the org has no port")?;
+        let port = url
+            .port_or_known_default()
+            .context("the URL of the org has no port")?;
         let client = Client::builder()
             .tls_certs_merge([Certificate::from_pem(&ca).context("reading the certificate of the CA")?])
             .resolve(host, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))

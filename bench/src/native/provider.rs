@@ -1,5 +1,10 @@
 //! The port `Provider` over the plugin's logic, which runs on a thread of its own as an instance does on one task.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a failure ends the call, so that it is made and moved once"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

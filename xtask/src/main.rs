@@ -1,5 +1,6 @@
 //! The tasks of this repository: `cargo xtask help` lists them.
 
+mod bench;
 mod build;
 mod cargo;
 mod control;
@@ -49,6 +50,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build in release, measure against the bars and a bare native program (`cargo xtask bench --help` for its options)
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Options of the bench
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Read recorded answers of real Okta orgs with the plugin's own types
     Recordings {
         /// The folder with the recordings and their index.json
@@ -71,6 +79,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Dist => dist::run(&workspace),
         Task::Sim { arguments } => sim::run(&workspace, &arguments),
+        Task::Bench { arguments } => bench::run(&workspace, &arguments),
         Task::Recordings { folder } => recordings::run(&folder),
         Task::Tidy { write } => tidy::run(&workspace, write),
     }

@@ -54,3 +54,4 @@ pub use org::{GroupType, Scope, UserStatus};
 pub use seen::{Counters, EndpointCount, RequestSeen};
 pub use settings::{Dpop, DropsExpand, LinkHeaders, Refusal, ResourceSet, Role, Settings};
 pub use sim::{Sim, SimInfo, SimOptions};
+pub use tls::Authority;

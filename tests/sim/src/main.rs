@@ -1,14 +1,15 @@
 //! `okta-sim`: serves a simulated Okta org until it is told to stop.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use okta_sim::{Dpop, Sim, SimOptions};
+use okta_sim::{Authority, Dpop, Sim, SimOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A simulated Okta org on loopback. Prints one JSON line when it is ready: where the org, its CA and its control
-/// API are. Ends on SIGINT or SIGTERM.
+/// A simulated Okta org on loopback, or several. Prints one JSON line for each when all are ready: where the org, its
+/// CA and its control API are. Ends on SIGINT or SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "okta-sim", version)]
 struct Cli {
@@ -42,6 +43,12 @@ struct Cli {
     /// Let the service app see all apps, not the sign-in app alone
     #[arg(long)]
     all_apps: bool,
+    /// How many orgs there are, each with a host name and ports of its own, under one CA
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    orgs: u16,
+    /// Make the pages of a sync before the org is ready, for a bench
+    #[arg(long)]
+    warm: bool,
 }
 
 #[tokio::main]
@@ -49,21 +56,44 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let sim = Sim::start(SimOptions {
-        users: cli.users,
-        groups: cli.groups,
-        per_group: cli.per_group,
-        seed: cli.seed,
-        latency_ms: cli.latency,
-        limit: cli.limit,
-        window_secs: cli.window,
-        port: cli.port,
-        dpop: cli.dpop,
-        all_apps: cli.all_apps,
-        ..SimOptions::default()
-    })
-    .await?;
-    tell(&serde_json::to_string(sim.info())?)?;
+    anyhow::ensure!(
+        cli.orgs == 1 || cli.port == 0,
+        "several orgs can't share port {}: leave out --port",
+        cli.port
+    );
+    // Each org has a listener, a control API and connections; without the right to more the system says so itself.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let mut orgs = Vec::new();
+    let authority = Arc::new(Authority::new("okta.localhost")?);
+    for n in 0..u64::from(cli.orgs) {
+        let alone = SimOptions::default().host;
+        let sim = Sim::start(SimOptions {
+            users: cli.users,
+            groups: cli.groups,
+            per_group: cli.per_group,
+            seed: cli.seed + n,
+            latency_ms: cli.latency,
+            limit: cli.limit,
+            window_secs: cli.window,
+            port: cli.port,
+            dpop: cli.dpop,
+            all_apps: cli.all_apps,
+            host: if cli.orgs == 1 {
+                alone
+            } else {
+                format!("org-{n}.okta.localhost")
+            },
+            authority: Some(Arc::clone(&authority)),
+        })
+        .await?;
+        if cli.warm {
+            sim.warm();
+        }
+        orgs.push(sim);
+    }
+    for sim in &orgs {
+        tell(&serde_json::to_string(sim.info())?)?;
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

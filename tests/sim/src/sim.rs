@@ -23,7 +23,8 @@ use crate::pages::{Cut, Listing};
 use crate::seen::{Counters, Log, RequestSeen};
 use crate::settings::{Dpop, ResourceSet, Settings};
 use crate::state::{State, lock, read, write};
-use crate::{changing, control, expected, gzip, server, tls};
+use crate::tls::Authority;
+use crate::{changing, control, expected, gzip, server};
 
 /// How the org is made.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct SimOptions {
     pub host: String,
     /// Whether the role reaches the sign-in app alone, as the setup guide says, or all apps.
     pub all_apps: bool,
+    /// Who signs the org's certificate; nothing for a CA of its own.
+    pub authority: Option<Arc<Authority>>,
 }
 
 impl Default for SimOptions {
@@ -66,6 +69,7 @@ impl Default for SimOptions {
             dpop: Dpop::Required,
             host: "acme.okta.localhost".to_owned(),
             all_apps: false,
+            authority: None,
         }
     }
 }
@@ -93,8 +97,7 @@ pub struct Sim {
     state: Arc<State>,
     info: SimInfo,
     stop: watch::Sender<bool>,
-    /// Holds the CA's certificate; removed at the end.
-    _files: tempfile::TempDir,
+    _authority: Arc<Authority>,
     /// Set when the org brought a runtime of its own.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -119,12 +122,11 @@ impl Sim {
                 per_group: options.per_group,
             },
         );
-        let files = tempfile::Builder::new()
-            .prefix("okta-sim-")
-            .tempdir()
-            .context("making a folder for the CA")?;
-        let ca = files.path().join("ca.pem");
-        let tls = tls::server(&options.host, &ca)?;
+        let authority = match &options.authority {
+            Some(authority) => Arc::clone(authority),
+            None => Arc::new(Authority::new(&options.host)?),
+        };
+        let tls = authority.server(&options.host)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
         let listener = listener.with_context(|| format!("binding 127.0.0.1:{} for the org", options.port))?;
         let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -137,7 +139,7 @@ impl Sim {
         let info = SimInfo {
             domain: state.domain.clone(),
             base: state.base(),
-            ca: ca.display().to_string(),
+            ca: authority.file().display().to_string(),
             control: control_at,
             client_id: read(&state.settings).client_id.clone(),
             app_id: sign_in_id(&read(&state.org)),
@@ -149,7 +151,7 @@ impl Sim {
             state,
             info,
             stop,
-            _files: files,
+            _authority: authority,
             runtime: None,
         })
     }

@@ -12,7 +12,7 @@ use clap::Args;
 use idsync::app::{App, AppOptions};
 use idsync::binding::{self, Caller, Which};
 use idsync_capability::egress::{Egress, HostPort, PrivateEgress};
-use idsync_engine::{ReadLimits, RunOrder, RunSignals, Sync};
+use idsync_engine::{ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
 use idsync_model::{CancellationToken, NoEvents, Outcome, RunId, TenantName, Trigger};
 use idsync_sandbox::Limits;
 
@@ -101,6 +101,8 @@ async fn whole(options: &Options) -> Result<bool> {
     let report = Box::pin(sync.run(order, Arc::new(plugin), signals))
         .await
         .context("syncing")?;
+    // A part of each `idsync sync`.
+    purge_if_due(app.store().as_ref()).await.context("purging")?;
     out::line(&serde_json::to_string(&report)?);
     Ok(report.outcome == Outcome::Succeeded)
 }

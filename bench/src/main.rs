@@ -1,5 +1,7 @@
 //! The benchmarks of idsync: `cargo xtask bench` builds and starts this.
 
+mod instance;
+mod native;
 mod out;
 mod run;
 mod time;
@@ -23,12 +25,23 @@ enum Command {
     Run(run::Options),
     /// Read an org and insert its rows, with nothing else: what idsync is compared with
     Yardstick(yardstick::Options),
+    /// Sync a directory that idsync set up, with the plugin's logic as native code
+    Native(native::Options),
+    /// Start instances of the Okta plugin from the cache of compiled components
+    Instance(instance::Options),
 }
 
 fn main() -> ExitCode {
+    // As idsync does: a plugin is compiled by this binary in a process of its own.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == idsync::COMPILE_ARG) {
+        return idsync::compile_child_main(arguments.map(|argument| argument.to_string_lossy().into_owned()));
+    }
     let ended = match Cli::parse().command {
         Command::Run(options) => run::main(&options),
         Command::Yardstick(options) => yardstick::main(&options).map(|()| true),
+        Command::Native(options) => native::main(&options),
+        Command::Instance(options) => instance::main(&options).map(|()| true),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -6,11 +6,12 @@ mod org;
 mod pages;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 
 use self::database::{Database, Rows};
@@ -64,25 +65,38 @@ async fn whole(options: &Options) -> Result<()> {
         database.rows(),
         format!("{app}/users?limit=500&expand=user"),
     ));
-    let groups = read_groups(
+    // A group's members are asked for as soon as the group is known.
+    let (groups, memberships) = pages(
         &org,
-        &database.rows(),
         format!("{app}/groups?limit=200&expand=group"),
+        Some("group"),
     )
+    .map_ok(|page| {
+        let rows = database.rows();
+        async move { put_groups(&page, &rows).await }
+    })
+    .try_buffered(2)
+    .map_ok(|groups| stream::iter(groups).map(anyhow::Ok))
+    .try_flatten()
+    .map_ok(|group| {
+        let list = tokio::spawn(read_members(
+            Arc::clone(&org),
+            database.rows(),
+            options.base.clone(),
+            group,
+        ));
+        async move { list.await.context("a reader broke off")? }
+    })
+    .try_buffer_unordered(options.concurrency)
+    .try_fold((0, 0), async |(groups, sum), members| {
+        Ok((groups + 1, sum + members))
+    })
     .await?;
-    let memberships = stream::iter(groups.iter().cloned())
-        .map(|group| {
-            let lists = read_members(Arc::clone(&org), database.rows(), options.base.clone(), group);
-            async move { tokio::spawn(lists).await.context("a reader broke off")? }
-        })
-        .buffer_unordered(options.concurrency)
-        .try_fold(0, async |sum, members| Ok(sum + members))
-        .await?;
     let users = users.await.context("the reader of users broke off")??;
     database.commit().await?;
     let told = json!({
         "users": users,
-        "groups": groups.len(),
+        "groups": groups,
         "memberships": memberships,
         "requests": org.requests(),
         "duration_ms": began.elapsed().as_millis(),
@@ -91,40 +105,52 @@ async fn whole(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The pages of a listing. The next one is under way while a page is worked on.
+fn pages(
+    org: &Arc<Org>,
+    first: String,
+    expand: Option<&'static str>,
+) -> impl Stream<Item = Result<Vec<u8>>> + Send + use<> {
+    let ask = |org: Arc<Org>, url: String| tokio::spawn(async move { org.page(&url).await });
+    let begun = Some((Arc::clone(org), ask(Arc::clone(org), first)));
+    stream::try_unfold(begun, move |under_way| async move {
+        let Some((org, page)) = under_way else {
+            return Ok(None);
+        };
+        let page = page.await.context("a request broke off")??;
+        let next = page.next.map(|url| {
+            let page = ask(Arc::clone(&org), with_expand(url, expand));
+            (org, page)
+        });
+        Ok(Some((page.body, next)))
+    })
+}
+
 async fn read_users(org: Arc<Org>, rows: Rows, first: String) -> Result<usize> {
-    let mut next = Some(first);
+    let mut pages = pin!(pages(&org, first, Some("user")));
     let mut users = 0;
-    while let Some(url) = next {
-        let page = org.page(&url).await?;
-        next = page.next.map(|url| with_expand(url, "user"));
-        let listed: Vec<AppUser<'_>> = serde_json::from_slice(&page.body).context("reading users")?;
+    while let Some(page) = pages.try_next().await? {
+        let listed: Vec<AppUser<'_>> = serde_json::from_slice(&page).context("reading users")?;
         users += listed.len();
         rows.put_users(listed.iter().map(AppUser::row).collect()).await?;
     }
     Ok(users)
 }
 
-async fn read_groups(org: &Org, rows: &Rows, first: String) -> Result<Vec<String>> {
-    let mut next = Some(first);
-    let mut groups = Vec::new();
-    while let Some(url) = next {
-        let page = org.page(&url).await?;
-        next = page.next.map(|url| with_expand(url, "group"));
-        let listed: Vec<AppGroup<'_>> = serde_json::from_slice(&page.body).context("reading groups")?;
-        groups.extend(listed.iter().map(|group| group.id.to_string()));
-        rows.put_groups(listed.iter().map(AppGroup::row).collect())
-            .await?;
-    }
-    Ok(groups)
+async fn put_groups(page: &[u8], rows: &Rows) -> Result<Vec<String>> {
+    let listed: Vec<AppGroup<'_>> = serde_json::from_slice(page).context("reading groups")?;
+    let ids = listed.iter().map(|group| group.id.to_string()).collect();
+    rows.put_groups(listed.iter().map(AppGroup::row).collect())
+        .await?;
+    Ok(ids)
 }
 
 async fn read_members(org: Arc<Org>, rows: Rows, base: String, group: String) -> Result<usize> {
-    let mut next = Some(format!("{base}/api/v1/groups/{group}/users?limit=1000"));
+    let first = format!("{base}/api/v1/groups/{group}/users?limit=1000");
+    let mut pages = pin!(pages(&org, first, None));
     let mut members = 0;
-    while let Some(url) = next {
-        let page = org.page(&url).await?;
-        next = page.next;
-        let listed: Vec<Member<'_>> = serde_json::from_slice(&page.body).context("reading members")?;
+    while let Some(page) = pages.try_next().await? {
+        let listed: Vec<Member<'_>> = serde_json::from_slice(&page).context("reading members")?;
         members += listed.len();
         let ids = listed.iter().map(|member| member.id.to_string()).collect();
         rows.put_members(group.clone(), ids).await?;
@@ -133,10 +159,9 @@ async fn read_members(org: Arc<Org>, rows: Rows, base: String, group: String) ->
 }
 
 /// Okta's links lack `expand` at times.
-fn with_expand(url: String, what: &str) -> String {
-    if url.contains("expand=") {
-        url
-    } else {
-        format!("{url}&expand={what}")
+fn with_expand(url: String, expand: Option<&str>) -> String {
+    match expand {
+        Some(what) if !url.contains("expand=") => format!("{url}&expand={what}"),
+        _ => url,
     }
 }

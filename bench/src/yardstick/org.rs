@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::rand::SystemRandom;
@@ -12,15 +13,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderMap, LINK};
-use reqwest::{Certificate, Client, Response};
+use reqwest::{Certificate, Client, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::Options;
 use crate::time;
 
-const KEY_ID: &str = "yardstick";
 const SCOPES: &str = "okta.apps.read okta.groups.read okta.users.read";
 
 /// The org, and who asks it.
@@ -29,11 +30,13 @@ pub struct Org {
     base: String,
     client_id: String,
     assertion_key: EncodingKey,
+    key_id: String,
     proof_key: EncodingKey,
     proof_header: Header,
     access_token: String,
     token_hash: String,
     requests: AtomicU64,
+    at_once: Semaphore,
 }
 
 /// A page of a listing.
@@ -62,7 +65,9 @@ impl Org {
             .context("setting up the client")?;
         let assertion_key = new_key()?;
         let mut public = Jwk::from_encoding_key(&assertion_key, Algorithm::ES256)?;
-        public.common.key_id = Some(KEY_ID.to_owned());
+        // Each run has a key of its own, and the org may have met other runs.
+        let key_id = URL_SAFE_NO_PAD.encode(Sha256::digest(serde_json::to_vec(&public)?));
+        public.common.key_id = Some(key_id.clone());
         Client::builder()
             .no_proxy()
             .build()?
@@ -83,11 +88,13 @@ impl Org {
             base: options.base.clone(),
             client_id: options.client_id.clone(),
             assertion_key,
+            key_id,
             proof_key,
             proof_header,
             access_token: String::new(),
             token_hash: String::new(),
             requests: AtomicU64::new(0),
+            at_once: Semaphore::new(options.concurrency),
         })
     }
 
@@ -121,16 +128,15 @@ impl Org {
         let n = self.requests.fetch_add(1, Ordering::Relaxed);
         let claims = json!({
             "iss": self.client_id, "sub": self.client_id, "aud": url,
-            "iat": now, "exp": now + 300, "jti": format!("{now}-{n}"),
+            "iat": now, "exp": now + 300, "jti": self.id(n),
         });
         let header = Header {
-            kid: Some(KEY_ID.to_owned()),
+            kid: Some(self.key_id.clone()),
             ..Header::new(Algorithm::ES256)
         };
         let assertion = jsonwebtoken::encode(&header, &claims, &self.assertion_key)?;
-        let proof = self.proof(
-            &json!({ "jti": format!("{now}-{n}"), "iat": now, "htm": "POST", "htu": url, "nonce": nonce }),
-        )?;
+        let proof =
+            self.proof(&json!({ "jti": self.id(n), "iat": now, "htm": "POST", "htu": url, "nonce": nonce }))?;
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("scope", SCOPES)
@@ -150,26 +156,31 @@ impl Org {
             .context("asking for a token")
     }
 
+    /// A `jti` that no other request has, of this run or another (RFC 9449, section 11.1).
+    fn id(&self, n: u64) -> String {
+        format!("{}-{n}", self.key_id)
+    }
+
     fn proof(&self, claims: &Value) -> Result<String> {
         jsonwebtoken::encode(&self.proof_header, claims, &self.proof_key).context("signing a proof")
     }
 
-    /// A page of a listing.
+    /// A page of a listing. Nothing is tried again but what the org's limits held up.
     pub async fn page(&self, url: &str) -> Result<Page> {
-        let n = self.requests.fetch_add(1, Ordering::Relaxed);
-        let now = time::unix();
-        let htu = url.split('?').next().unwrap_or(url);
-        let proof = self.proof(&json!({
-            "jti": format!("{now}-{n}"), "iat": now, "htm": "GET", "htu": htu, "ath": self.token_hash,
-        }))?;
-        let response = self
-            .client
-            .get(url)
-            .header("authorization", &self.access_token)
-            .header("dpop", proof)
-            .send()
-            .await
-            .with_context(|| format!("asking for {url}"))?;
+        let _turn = self.at_once.acquire().await?;
+        let response = loop {
+            let response = self.ask(url).await?;
+            if response.status() != StatusCode::TOO_MANY_REQUESTS {
+                break response;
+            }
+            // Unix seconds, by the org's clock, which is this machine's (Okta, rate limits).
+            let reset: u64 = response
+                .headers()
+                .get("x-rate-limit-reset")
+                .and_then(|reset| reset.to_str().ok()?.parse().ok())
+                .context("the org does not tell when its limit ends")?;
+            tokio::time::sleep(Duration::from_secs(reset.saturating_sub(time::unix()).max(1))).await;
+        };
         if !response.status().is_success() {
             bail!("{url} answered {}", response.status());
         }
@@ -179,6 +190,22 @@ impl Org {
             body: body.into(),
             next,
         })
+    }
+
+    async fn ask(&self, url: &str) -> Result<Response> {
+        let n = self.requests.fetch_add(1, Ordering::Relaxed);
+        let now = time::unix();
+        let htu = url.split('?').next().unwrap_or(url);
+        let proof = self.proof(&json!({
+            "jti": self.id(n), "iat": now, "htm": "GET", "htu": htu, "ath": self.token_hash,
+        }))?;
+        self.client
+            .get(url)
+            .header("authorization", &self.access_token)
+            .header("dpop", proof)
+            .send()
+            .await
+            .with_context(|| format!("asking for {url}"))
     }
 }
 

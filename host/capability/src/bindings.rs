@@ -1,4 +1,5 @@
-//! What `wit/` turns into: the traits that capabilities implement, and the calls that `sandbox` makes.
+//! What `wit/` turns into: the traits that capabilities implement, and the calls that `sandbox` makes. A plugin that is
+//! no component calls the same functions by these traits.
 
 #[expect(missing_docs, reason = "the documentation of each item stands in `wit/`")]
 #[allow(

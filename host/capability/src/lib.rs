@@ -4,7 +4,7 @@
 //! state lends it (`…View`), the bindings' `Host` trait over it, its limits, `add_to_linker`. [`add_all_to_linker`] is
 //! the whole list; [`Granted`] holds the contexts of one call.
 
-mod bindings;
+pub mod bindings;
 mod boundary;
 mod call;
 pub mod egress;

@@ -97,6 +97,16 @@ pub async fn bind(
     which: Which,
     caller: Caller<'_>,
 ) -> Result<BoundPlugin, CommandError> {
+    Ok(plugin.bind(grants(app, directory, which, caller).await?))
+}
+
+/// What a directory grants whoever works on it.
+pub async fn grants(
+    app: &App,
+    directory: &Directory,
+    which: Which,
+    caller: Caller<'_>,
+) -> Result<Grants, CommandError> {
     let sealer = app.master_key().directory_sealer(directory.id.clone());
     let mut vault = DirectoryVault::new(
         Arc::clone(app.store()),
@@ -125,12 +135,12 @@ pub async fn bind(
         Caller::Run(run) => Arc::new(StoredValues(vault.for_run(run.clone()))),
         Caller::Host => Arc::new(UnchangedValues(StoredValues(vault))),
     };
-    Ok(plugin.bind(Grants {
+    Ok(Grants {
         directory: Some(directory.id.clone()),
         key,
         vault: Some((values, sealer)),
         limits: None,
-    }))
+    })
 }
 
 /// The key that is meant.

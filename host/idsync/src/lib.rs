@@ -4,7 +4,7 @@
 //! that can be done; [`cli`] reads arguments, calls an operation and prints its answer.
 
 pub mod app;
-mod binding;
+pub mod binding;
 pub mod cli;
 mod duration;
 pub mod error;

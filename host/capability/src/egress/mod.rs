@@ -164,7 +164,8 @@ pub struct EgressCtxView<'a> {
 }
 
 impl<'a> EgressCtxView<'a> {
-    fn http(self) -> WasiHttpCtxView<'a> {
+    /// What `wasi:http/types` is linked to.
+    pub fn http(self) -> WasiHttpCtxView<'a> {
         WasiHttpCtxView {
             hooks: &mut self.ctx.sender,
             table: self.table,
@@ -172,7 +173,8 @@ impl<'a> EgressCtxView<'a> {
         }
     }
 
-    fn handle(
+    /// What `wasi:http/outgoing-handler.handle` is linked to.
+    pub fn handle(
         mut self,
         request: Resource<HostOutgoingRequest>,
         options: Option<Resource<RequestOptions>>,

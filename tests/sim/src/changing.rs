@@ -43,6 +43,7 @@ impl Org {
             } => {
                 let text = |value: &Option<String>| value.as_deref().map(Box::from);
                 let user = User {
+                    extra_fields: 0,
                     id: self.next_user_id(),
                     status: status.unwrap_or(UserStatus::Active),
                     first_name: text(first_name),

@@ -59,11 +59,30 @@ const SPREAD: u64 = 60_000_000;
 /// Of each so many users at the start of the org, every oddity occurs once.
 const PERIOD: usize = 50;
 
+/// What an org has that no ordinary one has, for tests of hostile input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// How many fields each profile has beyond Okta's own.
+    pub extra_fields: u16,
+    /// How many bytes family names and names of groups are padded to.
+    pub long_names: usize,
+    /// Whether the first user is in all groups of the sign-in app, and its first group has all users.
+    pub is_everywhere: bool,
+}
+
+impl Shape {
+    fn lengthen(&self, name: &mut String) {
+        let missing = self.long_names.saturating_sub(name.len());
+        name.extend(std::iter::repeat_n('n', missing));
+    }
+}
+
 /// How big the org is.
 pub(crate) struct Size {
     pub(crate) users: usize,
     pub(crate) groups: usize,
     pub(crate) per_group: usize,
+    pub(crate) shape: Shape,
 }
 
 /// The org of a seed.
@@ -72,16 +91,31 @@ pub(crate) fn org(seed: u64, size: &Size) -> Org {
         seed,
         ..Org::default()
     };
-    org.users = (0..size.users).map(|n| user(seed, n)).collect();
+    org.users = (0..size.users)
+        .map(|n| shaped(user(seed, n), &size.shape))
+        .collect();
     let mut dice = Dice::new(mix(seed ^ 0x6772_6f75_7073));
     for n in 0..size.groups {
         let id = org.next_group_id();
         let members = members(&mut dice, size, n);
-        org.groups.push(group(id, seed, n, members));
+        let mut group = group(id, seed, n, members);
+        size.shape.lengthen(&mut group.name);
+        org.groups.push(group);
     }
     add_groups_of_the_org(&mut org, size);
     add_apps(&mut org, size);
     org
+}
+
+/// The same user in the shape that is asked for.
+fn shaped(mut user: User, shape: &Shape) -> User {
+    user.extra_fields = shape.extra_fields;
+    if let Some(name) = user.last_name.take() {
+        let mut name = String::from(name);
+        shape.lengthen(&mut name);
+        user.last_name = Some(name.into());
+    }
+    user
 }
 
 /// A time in the spread, decided by the seed.
@@ -110,6 +144,7 @@ fn user(seed: u64, n: usize) -> User {
     let mut user = User {
         id: Id::nth("00u", seed, n as u64),
         status: UserStatus::Active,
+        extra_fields: 0,
         first_name: Some(first.into()),
         last_name: Some(last.into()),
         display_name: None,
@@ -161,10 +196,10 @@ fn is_unassigned(seed: u64, n: usize) -> bool {
 }
 
 fn members(dice: &mut Dice, size: &Size, n: usize) -> Vec<u32> {
-    if size.groups >= 8 && n == 5 {
+    if size.groups >= 8 && n == 5 && !size.shape.is_everywhere {
         return Vec::new();
     }
-    if size.per_group >= size.users {
+    if size.per_group >= size.users || size.shape.is_everywhere && n == 0 {
         return (0..at(size.users)).collect();
     }
     let mut members: Vec<u32> = Vec::with_capacity(size.per_group + size.per_group / 8);
@@ -173,6 +208,9 @@ fn members(dice: &mut Dice, size: &Size, n: usize) -> Vec<u32> {
         members.extend((0..missing).map(|_| at(dice.below(size.users))));
         members.sort_unstable();
         members.dedup();
+    }
+    if size.shape.is_everywhere && members.first() != Some(&0) {
+        members.insert(0, 0);
     }
     members
 }
@@ -324,6 +362,7 @@ mod tests {
             users,
             groups: 12,
             per_group: 10,
+            shape: Shape::default(),
         }
     }
 
@@ -332,6 +371,31 @@ mod tests {
         let (one, two, other) = (org(4, &size(300)), org(4, &size(300)), org(5, &size(300)));
         assert_eq!(format!("{one:?}"), format!("{two:?}"));
         assert_ne!(format!("{one:?}"), format!("{other:?}"));
+    }
+
+    #[test]
+    fn an_org_has_the_hostile_shape_that_is_asked_for() {
+        let org = org(
+            1,
+            &Size {
+                shape: Shape {
+                    extra_fields: 7,
+                    long_names: 4_000,
+                    is_everywhere: true,
+                },
+                ..size(300)
+            },
+        );
+        let names = org.users.iter().filter_map(|user| user.last_name.as_deref());
+        assert!(names.clone().count() > 280 && names.clone().all(|name| name.len() == 4_000));
+        assert!(org.users.iter().all(|user| user.extra_fields == 7));
+        let groups = &org.groups[..12];
+        assert_eq!(groups[0].members.len(), 300);
+        assert!(
+            groups
+                .iter()
+                .all(|group| group.members[0] == 0 && group.name.len() == 4_000)
+        );
     }
 
     #[test]

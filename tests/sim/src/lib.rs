@@ -50,6 +50,7 @@ mod token;
 
 pub use change::{Change, ChangeError};
 pub use faults::{Fault, FaultKind, NextTo, RateHeaders, SetFault};
+pub use generate::Shape;
 pub use org::{GroupType, Scope, UserStatus};
 pub use seen::{Counters, EndpointCount, RequestSeen};
 pub use settings::{Dpop, DropsExpand, LinkHeaders, Refusal, ResourceSet, Role, Settings};

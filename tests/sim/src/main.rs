@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use okta_sim::{Authority, Dpop, Sim, SimOptions};
+use okta_sim::{Authority, Dpop, Shape, Sim, SimOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulated Okta org on loopback, or several. Prints one JSON line for each when all are ready: where the org, its
@@ -22,6 +22,15 @@ struct Cli {
     /// How many members each group has
     #[arg(long, default_value_t = 10)]
     per_group: usize,
+    /// How many fields each profile has beyond Okta's own
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fields: u16,
+    /// How many bytes family names and names of groups are padded to
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    long_names: usize,
+    /// Put the first user into all groups, and all users into the first group
+    #[arg(long)]
+    everywhere: bool,
     /// What the org is made from: the same seed makes the same org
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -71,6 +80,11 @@ async fn main() -> anyhow::Result<()> {
             users: cli.users,
             groups: cli.groups,
             per_group: cli.per_group,
+            shape: Shape {
+                extra_fields: cli.fields,
+                long_names: cli.long_names,
+                is_everywhere: cli.everywhere,
+            },
             seed: cli.seed + n,
             latency_ms: cli.latency,
             limit: cli.limit,

@@ -57,6 +57,8 @@ impl UserStatus {
 pub(crate) struct User {
     pub(crate) id: Id,
     pub(crate) status: UserStatus,
+    /// How many fields the profile has beyond Okta's own.
+    pub(crate) extra_fields: u16,
     pub(crate) first_name: Option<Box<str>>,
     pub(crate) last_name: Option<Box<str>>,
     pub(crate) display_name: Option<Box<str>>,

@@ -278,6 +278,7 @@ mod tests {
                 users: 130,
                 groups: 9,
                 per_group: 40,
+                shape: crate::generate::Shape::default(),
             },
         );
         let sign_in = org.sign_in;
@@ -310,6 +311,7 @@ mod tests {
                 users: 30,
                 groups: 1,
                 per_group: 20,
+                shape: crate::generate::Shape::default(),
             },
         );
         let listing = Listing::Members(0);
@@ -326,6 +328,7 @@ mod tests {
                 users: 30,
                 groups: 1,
                 per_group: 20,
+                shape: crate::generate::Shape::default(),
             },
         );
         let cut = Cut {

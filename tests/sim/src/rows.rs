@@ -88,6 +88,10 @@ pub(crate) fn user(out: &mut String, base: &str, user: &User, detail: Detail) {
     field(out, ",\"login\":", &user.login);
     out.push_str(",\"email\":");
     nullable(out, user.email.as_deref());
+    for n in 0..user.extra_fields {
+        let n = n.to_string();
+        field(out, &format!(",\"extra_{n}\":"), &n);
+    }
     out.push_str("},\"credentials\":{\"provider\":{\"type\":\"OKTA\",\"name\":\"OKTA\"}},\"_links\":{");
     let users = "/api/v1/users/";
     if detail == Detail::Whole {

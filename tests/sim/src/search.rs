@@ -135,6 +135,7 @@ mod tests {
                 users: 60,
                 groups: 0,
                 per_group: 0,
+                shape: crate::generate::Shape::default(),
             },
         );
         let search = Search::from_query(&[(name.to_owned(), value.to_owned())]).ok()?;

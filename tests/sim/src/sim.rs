@@ -15,7 +15,7 @@ use crate::change::{Change, ChangeError};
 use crate::clock::Clock;
 use crate::dpop::{Nonces, Seen};
 use crate::faults::{Fault, Faults, SetFault};
-use crate::generate::{self, Size};
+use crate::generate::{self, Shape, Size};
 use crate::ids::{Dice, Id};
 use crate::limits::Limits;
 use crate::org::Org;
@@ -35,6 +35,8 @@ pub struct SimOptions {
     pub groups: usize,
     /// How many members each group has.
     pub per_group: usize,
+    /// What the org has that no ordinary one has.
+    pub shape: Shape,
     /// What the org is made from; the same seed makes the same org.
     pub seed: u64,
     /// How long each answer waits, in milliseconds.
@@ -61,6 +63,7 @@ impl Default for SimOptions {
             users: 100,
             groups: 10,
             per_group: 10,
+            shape: Shape::default(),
             seed: 1,
             latency_ms: 0,
             limit: Settings::default().limit,
@@ -120,6 +123,7 @@ impl Sim {
                 users: options.users,
                 groups: options.groups,
                 per_group: options.per_group,
+                shape: options.shape,
             },
         );
         let authority = match &options.authority {

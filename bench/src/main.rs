@@ -1,5 +1,6 @@
 //! The benchmarks of idsync: `cargo xtask bench` builds and starts this.
 
+mod figure;
 mod instance;
 mod native;
 mod out;

@@ -45,6 +45,11 @@ impl Host {
         self.folder.path()
     }
 
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// A command of the host's.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.idsync);

@@ -4,6 +4,7 @@ mod counters;
 mod density;
 mod directory;
 mod finding;
+mod hostile;
 mod machine;
 mod measure;
 mod memory;
@@ -34,6 +35,9 @@ pub struct Options {
     /// How often each is measured; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
+    /// Draw time and memory against users into this SVG file, where the row `memory` is measured
+    #[arg(long, value_name = "FILE")]
+    pub figure: Option<PathBuf>,
     /// The host's binary
     #[arg(long)]
     pub idsync: PathBuf,
@@ -51,7 +55,7 @@ pub struct Options {
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Row {
-    /// First and second sync of 100,000 users, beside the yardstick
+    /// First and second sync of 100,000 users, beside the yardstick and beside native logic
     Sync,
     /// Peak memory of the host as the org grows
     Memory,
@@ -59,10 +63,14 @@ pub enum Row {
     Latency,
     /// Limits as tight as Okta's
     RateLimits,
+    /// Input that is slow on purpose: twice of it takes twice as long
+    Hostile,
     /// A few groups changed: what is asked for
     Incremental,
     /// A thousand directories in one service
     Density,
+    /// Start of an instance of the component
+    Instance,
     /// From the start of the binary to the first request
     ColdStart,
     /// Of the component and the binary
@@ -86,13 +94,15 @@ impl Options {
 
 type Measure = fn(&Options) -> Result<Vec<Finding>>;
 
-const ROWS: [(Row, Measure); 8] = [
+const ROWS: [(Row, Measure); 10] = [
     (Row::Sizes, sizes::sizes),
+    (Row::Instance, sizes::instance),
     (Row::ColdStart, sizes::cold_start),
     (Row::Sync, syncs::measure),
     (Row::Incremental, counters::incremental),
     (Row::Latency, pace::latency),
     (Row::RateLimits, pace::rate_limits),
+    (Row::Hostile, hostile::measure),
     (Row::Memory, memory::measure),
     (Row::Density, density::measure),
 ];

@@ -68,11 +68,6 @@ impl Orgs {
     pub fn only(&self) -> Result<&Org> {
         self.all.first().context("there is no org")
     }
-
-    /// The process of all.
-    pub fn process(&self) -> &Child {
-        &self.process
-    }
 }
 
 impl Drop for Orgs {

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::Options;
 use super::directory;
 use super::finding::{Finding, median};
+use super::measure::measured;
 use super::org::{NO_LIMITS, Orgs, Size};
 use crate::time;
 
@@ -24,6 +26,34 @@ pub fn sizes(options: &Options) -> Result<Vec<Finding>> {
         "size of the component",
         format!("{component:.2} MiB"),
     )])
+}
+
+/// Of an instance from a cached component, with one call.
+pub fn instance(options: &Options) -> Result<Vec<Finding>> {
+    let folder = tempfile::tempdir().context("making a data directory")?;
+    let this = std::env::current_exe().context("finding this program")?;
+    let cost = measured(
+        Command::new(this)
+            .args(["instance", "--starts", if options.quick { "200" } else { "2000" }])
+            .arg("--plugins")
+            .arg(&options.plugins)
+            .arg("--data-dir")
+            .arg(folder.path().join("data")),
+    )?;
+    let told = |name: &str| {
+        cost.told[name]
+            .as_f64()
+            .with_context(|| format!("it does not tell its {name}"))
+    };
+    let median_us = told("median_us")?;
+    Ok(vec![
+        Finding::plain(
+            "start of an instance from a cached component, a call of `normalize` and its end",
+            format!("{median_us:.0} µs, 99 of 100 within {:.0} µs", told("p99_us")?),
+        )
+        .with_bar("under 1 ms", median_us < 1000.0)
+        .with_samples(cost.told.clone()),
+    ])
 }
 
 /// From the start of the binary, with a cached component, to the first request that the org sees.

@@ -26,6 +26,25 @@ pub fn yardstick(host: &Host, org: &Org) -> Result<Cost> {
     measured(&mut command)
 }
 
+/// Syncs the directory `acme` of an org with the plugin's logic as native code.
+fn native(host: &Host, org: &Org) -> Result<Cost> {
+    let this = std::env::current_exe().context("finding this program")?;
+    let mut command = Command::new(this);
+    command
+        .args([
+            "native",
+            "--directory",
+            "acme",
+            "--ca",
+            &org.ca,
+            "--allow",
+            &org.domain,
+        ])
+        .arg("--data-dir")
+        .arg(host.data());
+    measured(&mut command)
+}
+
 /// See the rows of the same names.
 pub fn measure(options: &Options) -> Result<Vec<Finding>> {
     let size = Size {
@@ -36,6 +55,7 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
     let orgs = Orgs::start(options, 1, size, &NO_LIMITS)?;
     let org = orgs.only()?;
     let (mut first, mut second, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let mut without_sandbox = Vec::new();
     for round in 1..=options.rounds() {
         let host = directory::one(options, org)?;
         first.push(host.sync()?);
@@ -43,11 +63,14 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
         second.push(host.sync()?);
         ensure!(last_seq(&host)? == seq, "a sync without changes wrote some");
         beside.push(yardstick(&host, org)?);
+        drop(host);
+        without_sandbox.push(native(&directory::one(options, org)?, org)?);
         out::note(&format!(
-            "round {round}: first {:.2} s, second {:.2} s, yardstick {:.2} s",
+            "round {round}: first {:.2} s, second {:.2} s, yardstick {:.2} s, native logic {:.2} s",
             first[first.len() - 1].wall,
             second[second.len() - 1].wall,
-            beside[beside.len() - 1].wall
+            beside[beside.len() - 1].wall,
+            without_sandbox[without_sandbox.len() - 1].wall
         ));
     }
     let wall = |costs: &[Cost]| median(costs.iter().map(|cost| cost.wall));
@@ -67,6 +90,18 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
             .map(|(own, other)| own.wall / other.wall),
     );
     let cpu_ratio = median(first.iter().zip(&beside).map(|(own, other)| own.cpu / other.cpu));
+    let sandbox = median(
+        first
+            .iter()
+            .zip(&without_sandbox)
+            .map(|(own, native)| own.wall / native.wall),
+    );
+    let sandbox_cpu = median(
+        first
+            .iter()
+            .zip(&without_sandbox)
+            .map(|(own, native)| own.cpu / native.cpu),
+    );
     let share = median(
         second
             .iter()
@@ -83,6 +118,18 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
         Finding::plain("its peak memory", format!("{:.0} MiB", peak(&first)))
             .beside(format!("{:.0} MiB", peak(&beside)), peak(&first) / peak(&beside))
             .with_bar("at most 200 MiB", peak(&first) <= 200.0),
+        Finding::plain(
+            "the same, beside the plugin's logic as native code",
+            format!("{:.2} s", wall(&first)),
+        )
+        .beside(
+            format!("{:.2} s, native logic in the same host", wall(&without_sandbox)),
+            sandbox,
+        )
+        .with_bar("at most 1.15", sandbox <= 1.15)
+        .with_samples(shown(&without_sandbox)),
+        Finding::plain("its CPU", format!("{:.2} s", cpu(&first)))
+            .beside(format!("{:.2} s", cpu(&without_sandbox)), sandbox_cpu),
         Finding::plain(
             format!(
                 "second sync, nothing changed ({} requests)",

@@ -24,9 +24,11 @@ const CHANGES_KEPT: Duration = Duration::from_hours(30 * 24);
 /// a series of held plans.
 const RECENT_KEPT: Duration = Duration::from_hours(48);
 
-/// Whether the last purge is `every` ago. A stored time that is ahead of now counts as past (RUNS §6.7).
+/// Whether the last purge is `every` ago, or the store itself where there was none: a new one has nothing that is old.
+/// A stored time that is ahead of now counts as past (RUNS §6.7).
 pub(super) fn is_due(store: &Connection, every: Duration, now: UnixMillis) -> Result<bool, StoreError> {
-    let last: Option<i64> = store.query_row("SELECT purged_at FROM store", [], |row| row.get(0))?;
+    const LAST: &str = "SELECT coalesce(purged_at, (SELECT min(created_at) FROM tenant)) FROM store";
+    let last: Option<i64> = store.query_row(LAST, [], |row| row.get(0))?;
     Ok(last.is_none_or(|last| {
         let last = UnixMillis(last);
         last > now || now.since(last) >= every

@@ -125,7 +125,9 @@ async fn put(staging: &dyn StagingRows, size: Size) -> Result<(), Failed> {
             first: true,
             last: true,
         };
-        staging.put_members(id("00g", n)?, members, UnixMillis(0), part).await?;
+        staging
+            .put_members(id("00g", n)?, members, UnixMillis(0), part)
+            .await?;
     }
     Ok(())
 }

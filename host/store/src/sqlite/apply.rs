@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idsync_model::{Outcome, RunId, StoredCounts, UnixMillis};
+use idsync_model::{Clock, Outcome, RunId, StoredCounts, UnixMillis};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
@@ -20,7 +20,7 @@ pub(super) fn apply(
     run_file: &Path,
     plan: &Plan,
     facts: &RunFacts,
-    now: UnixMillis,
+    clock: &dyn Clock,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
     let mut connection = open_for_apply(store)?;
     // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
@@ -28,7 +28,7 @@ pub(super) fn apply(
     attach(&connection, run_file, 8_192)?;
     let applied = {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let applied = write(&transaction, plan, facts, now)?;
+        let applied = write(&transaction, plan, facts, clock)?;
         transaction.commit()?;
         applied
     };
@@ -36,13 +36,15 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-/// Writes all that an apply writes. Nothing of it counts until the transaction is committed.
+/// Writes all that an apply writes. Nothing of it counts until the transaction is committed. The run ends when its rows
+/// are written: an apply is a part of how long it took.
 pub(super) fn write(
     transaction: &Transaction<'_>,
     plan: &Plan,
     facts: &RunFacts,
-    now: UnixMillis,
+    clock: &dyn Clock,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
+    let now = clock.now();
     let scope = present(transaction, plan)?;
     let skips = runs::staged_skips(transaction)?;
     let told = write_block(transaction, &scope, &plan.summary, now)?;
@@ -51,7 +53,7 @@ pub(super) fn write(
     let dropped = hold::forget_all(transaction, &scope)?;
     let ending = Ending {
         outcome: Outcome::Succeeded,
-        now,
+        now: clock.now(),
         counts: AppliedCounts::from(&plan.summary),
         facts,
         held: None,

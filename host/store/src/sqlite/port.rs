@@ -379,8 +379,8 @@ impl Store for SqliteStore {
             let run_file = shared.files.staging(&plan.run);
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
             let waiting = lock(&shared.writer);
-            let now = shared.clock.now();
-            let (applied, dropped) = apply::apply(&shared.files.database(), &run_file, &plan, &facts, now)?;
+            let (applied, dropped) =
+                apply::apply(&shared.files.database(), &run_file, &plan, &facts, &*shared.clock)?;
             drop(waiting);
             shared.drop_files(&[plan.run]);
             shared.drop_files(&dropped);

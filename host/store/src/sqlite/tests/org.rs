@@ -19,12 +19,16 @@ use crate::{
     RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow,
 };
 
-/// A clock that stands until it is moved.
-pub(super) struct StandingClock(AtomicI64);
+/// A clock that stands until it is moved, or that goes on by a step each time it is read.
+pub(super) struct StandingClock {
+    now: AtomicI64,
+    step: AtomicI64,
+}
 
 impl Clock for StandingClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::SeqCst))
+        let step = self.step.load(Ordering::SeqCst);
+        UnixMillis(self.now.fetch_add(step, Ordering::SeqCst))
     }
     fn monotonic(&self) -> Duration {
         Duration::ZERO
@@ -41,7 +45,10 @@ pub(super) struct House {
 
 pub(super) fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(StandingClock(AtomicI64::new(1_700_000_000_000)));
+    let clock = Arc::new(StandingClock {
+        now: AtomicI64::new(1_700_000_000_000),
+        step: AtomicI64::new(0),
+    });
     let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
     House {
         folder,
@@ -101,12 +108,18 @@ impl House {
 
     pub(super) fn later(&self, duration: Duration) {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap();
-        self.clock.0.fetch_add(milliseconds, Ordering::SeqCst);
+        self.clock.now.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+
+    /// From now on each look at the clock takes this long.
+    pub(super) fn looks_take(&self, step: Duration) {
+        let milliseconds = i64::try_from(step.as_millis()).unwrap();
+        self.clock.step.store(milliseconds, Ordering::SeqCst);
     }
 
     /// Sets the clock, also back.
     pub(super) fn set_clock(&self, now: i64) {
-        self.clock.0.store(now, Ordering::SeqCst);
+        self.clock.now.store(now, Ordering::SeqCst);
     }
 
     pub(super) fn path(&self) -> PathBuf {

@@ -321,8 +321,7 @@ async fn an_apply_that_dies_before_its_commit_leaves_the_old_state() {
         let transaction = dying
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .unwrap();
-        let (written, _) =
-            apply::write(&transaction, &plan, &RunFacts::default(), house.clock_now()).unwrap();
+        let (written, _) = apply::write(&transaction, &plan, &RunFacts::default(), &*house.clock).unwrap();
         assert!(written.changes > 0);
     }
 

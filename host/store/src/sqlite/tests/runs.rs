@@ -21,6 +21,27 @@ fn failure(kind: ErrorKind) -> RunEnd {
 }
 
 #[tokio::test]
+async fn a_run_takes_as_long_as_its_apply_does_too() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let plan = house
+        .plan(&acme, &Org::default().user("ann"), Mode::Full)
+        .await
+        .unwrap();
+    let planned_at = house.clock_now();
+    house.looks_take(Duration::from_secs(1));
+
+    let applied = house.store.apply(plan, RunFacts::default()).await.unwrap();
+
+    let ended_at = applied.run.ended_at.unwrap();
+    assert_eq!(
+        ended_at.since(planned_at),
+        Duration::from_secs(1),
+        "it ends at the look after its rows are written, not at the one before"
+    );
+}
+
+#[tokio::test]
 async fn runs_1_1_a_run_that_failed_changes_nothing_and_keeps_its_reason_and_its_skips() {
     let house = house();
     let acme = house.directory("acme").await;

@@ -31,8 +31,8 @@ const DEATHS_LOOKED_AT: u64 = 5;
 /// What the scheduler asks of whoever puts the host together.
 #[async_trait]
 pub trait Providers: Send + std::marker::Sync {
-    /// The hosts that runs of a directory reach, each as `HOST:PORT`. It is asked often, and for each directory that
-    /// is due.
+    /// The hosts that runs of a directory reach, each as `HOST:PORT`. It may take a while, and is asked once of a
+    /// directory that is due and whose hosts are not stored.
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String>;
 
     /// The provider for one run. A failure is recorded as that of the run. The call is dropped when the process is about
@@ -84,6 +84,8 @@ pub struct Scheduler {
     running: HashMap<Id, (DirectoryId, Running)>,
     /// Directories of which no run came to be, until this monotonic time: what prevented it is likely still there.
     resting: HashMap<DirectoryId, Duration>,
+    /// Hosts that were asked for. What they come from changes with the next verification only, which stores them.
+    told_hosts: HashMap<DirectoryId, Vec<String>>,
     purge: JoinSet<()>,
     next_purge: Duration,
 }
@@ -124,6 +126,7 @@ impl Scheduler {
             runs: JoinSet::new(),
             running: HashMap::new(),
             resting: HashMap::new(),
+            told_hosts: HashMap::new(),
             purge: JoinSet::new(),
             next_purge: Duration::ZERO,
         }
@@ -203,9 +206,17 @@ impl Scheduler {
                     continue;
                 }
             };
+            let hosts = match (&scheduled.hosts, self.told_hosts.get(id)) {
+                (Some(hosts), _) | (None, Some(hosts)) => hosts.clone(),
+                (None, None) => {
+                    let hosts = self.parts.providers.hosts(&scheduled).await;
+                    self.told_hosts.insert(id.clone(), hosts.clone());
+                    hosts
+                }
+            };
             waiting.push(Waiting {
                 tenant: scheduled.tenant.clone(),
-                hosts: self.parts.providers.hosts(&scheduled).await,
+                hosts,
                 since,
             });
             candidates.push(Some(Candidate {

@@ -26,6 +26,8 @@ pub struct VerifyOrder {
     pub fingerprint: String,
     /// The version of the plugin behind the provider.
     pub plugin_version: String,
+    /// The hosts that the settings reach, each as `HOST:PORT`, where the plugin can tell them.
+    pub hosts: Option<Vec<String>>,
     /// Whether a person asks, whose word makes another org the known one.
     pub by_person: bool,
 }
@@ -58,6 +60,7 @@ pub async fn verify(
             org_id: verification.org_id.clone(),
             scope: verification.scope.clone(),
             kid: order.kid,
+            hosts: order.hosts,
             at: clock.now(),
         };
         store

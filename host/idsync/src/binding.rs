@@ -215,6 +215,7 @@ async fn verify_again(app: &App, plugin: &Arc<Plugin>, directory: &Directory) ->
             kid: key(app, directory, Which::Verified).await?.map(|key| key.kid),
             fingerprint: fingerprint(app, directory, version, Which::Verified).await?,
             plugin_version: version.clone(),
+            hosts: plugin.hosts(&verified.settings).ok(),
             by_person: false,
         };
         let (store, clock) = (app.store(), app.clock().as_ref());

@@ -121,6 +121,8 @@ pub struct Verified {
     pub scope: Vec<String>,
     /// The id of the key that signed, where the provider needs one.
     pub kid: Option<String>,
+    /// The hosts that the settings reach, each as `HOST:PORT`. Unknown where the verification is older than their keeping.
+    pub hosts: Option<Vec<String>>,
     /// When.
     pub at: UnixMillis,
 }
@@ -154,6 +156,8 @@ pub struct Directory {
     pub verified: Option<Verified>,
     /// Its newest run, of whatever outcome.
     pub last_run: Option<RunRecord>,
+    /// The end of its last run that succeeded, dry runs aside. It is known even when the run's record is purged.
+    pub last_success_at: Option<UnixMillis>,
     /// Since when its plans have been held, without an apply between.
     pub held_since: Option<UnixMillis>,
     /// When the last full read that was applied began.

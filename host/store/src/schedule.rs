@@ -87,6 +87,8 @@ pub struct Scheduled {
     pub name: String,
     /// The settings that are verified.
     pub settings: Settings,
+    /// The hosts that they reach, each as `HOST:PORT`. Unknown where the verification is older than their keeping.
+    pub hosts: Option<Vec<String>>,
     /// What decides when it runs next.
     pub times: Times,
     /// Who runs it now.

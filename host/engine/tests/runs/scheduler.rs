@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use idsync_engine::pick::Bounds;
 use idsync_engine::scheduler::SchedulerOptions;
-use idsync_model::{ErrorKind, Failure, Outcome, TenantName};
+use idsync_model::{DirectoryId, ErrorKind, Failure, Outcome, TenantName};
+use idsync_store::Verified;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::org::{Org, OrgProvider};
@@ -100,6 +101,83 @@ async fn runs_7_3_no_two_directories_of_one_host_run_at_once() {
     gate.add_permits(1);
     service.settle().await;
     assert_eq!(service.take_ended().len(), 4);
+}
+
+/// Records what the present settings of a directory reach, as a verification does.
+async fn store_hosts(world: &World, directory: &DirectoryId, host: &str) {
+    let stored = world
+        .store
+        .directory(&world.tenant, directory.as_str())
+        .await
+        .unwrap();
+    let verified = Verified {
+        hosts: Some(vec![host.to_owned()]),
+        ..stored.verified.unwrap()
+    };
+    world
+        .store
+        .record_verification(&world.tenant, directory, verified, stored.settings_mark)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn runs_7_3_no_two_directories_of_one_stored_host_run_at_once_and_no_plugin_is_asked() {
+    let world = World::new(Org::of(1)).await;
+    let mut service = Service::with(&world, bounds(9, 9)).await;
+    let gate = Arc::new(Semaphore::new(0));
+    waits_at(&world.provider, &gate);
+    store_hosts(&world, &world.directory, "org:443").await;
+    for name in ["a", "b"] {
+        // What the plugin would say is not what is stored.
+        let provider = service
+            .add(&world, &world.tenant, name, &format!("{name}:443"))
+            .await;
+        waits_at(&provider, &gate);
+        let added = world.store.directory(&world.tenant, name).await.unwrap();
+        store_hosts(&world, &added.id, "org:443").await;
+    }
+    service.scheduler.look().await.unwrap();
+    assert_eq!(service.scheduler.running(), 1);
+    gate.add_permits(3);
+    service.settle().await;
+    assert_eq!(service.take_ended().len(), 3);
+    gate.add_permits(10_000);
+    service.pass_hours(3).await;
+    assert_eq!(service.take_asked(), []);
+}
+
+#[tokio::test]
+async fn runs_7_3_unknown_hosts_are_asked_for_once_until_a_verification_stores_them() {
+    let world = World::new(Org::of(1)).await;
+    let mut service = Service::with(&world, bounds(9, 9)).await;
+    let gate = Arc::new(Semaphore::new(0));
+    for (name, host) in [("a", "org:443"), ("b", "org:443")] {
+        let provider = service.add(&world, &world.tenant, name, host).await;
+        waits_at(&provider, &gate);
+    }
+    for _ in 0..3 {
+        service.scheduler.look().await.unwrap();
+    }
+    assert_eq!(service.take_asked().len(), 3, "each of the three once");
+    while service.scheduler.running() > 1 {
+        service.scheduler.wait_for_end().await;
+        service.scheduler.look().await.unwrap();
+    }
+    gate.add_permits(1);
+    service.scheduler.wait_for_end().await;
+    service.scheduler.look().await.unwrap();
+    assert_eq!(service.scheduler.running(), 1, "`b` waited for `a`");
+    world
+        .provider
+        .does(|_, _| async { Err(Failure::new(ErrorKind::Unavailable, "users", "away", "")) });
+    gate.add_permits(10_000);
+    service.pass_hours(3).await;
+    assert_eq!(service.take_asked(), [], "also for later runs");
+
+    store_hosts(&world, &world.directory, "org:443").await;
+    service.pass_hours(3).await;
+    assert_eq!(service.take_asked(), []);
 }
 
 /// Another process whose run is at its first page, and waits for the gate there.

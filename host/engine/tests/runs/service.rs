@@ -30,6 +30,8 @@ pub struct Ended {
 pub struct Host {
     pub providers: Mutex<HashMap<DirectoryId, Arc<OrgProvider>>>,
     pub hosts: Mutex<HashMap<DirectoryId, Vec<String>>>,
+    /// The directories whose hosts were asked for.
+    pub asked: Mutex<Vec<DirectoryId>>,
     /// Why no provider can be bound.
     pub unbound: Mutex<Option<Failure>>,
     /// The directories whose binding panics.
@@ -47,6 +49,7 @@ pub struct Host {
 #[async_trait]
 impl Providers for Host {
     async fn hosts(&self, scheduled: &Scheduled) -> Vec<String> {
+        self.asked.lock().unwrap().push(scheduled.directory.clone());
         let compiling = self.compiling.lock().unwrap().take();
         if let Some(compiling) = compiling {
             compiling.await;
@@ -119,6 +122,7 @@ impl Service {
         let host = Arc::new(Host {
             providers: Mutex::new(providers.into()),
             hosts: Mutex::default(),
+            asked: Mutex::default(),
             unbound: Mutex::default(),
             panics: Mutex::default(),
             compiling: Mutex::default(),
@@ -156,6 +160,11 @@ impl Service {
             .unwrap()
             .insert(directory, Arc::clone(&provider));
         provider
+    }
+
+    /// The directories whose hosts were asked for since this was last asked.
+    pub fn take_asked(&self) -> Vec<DirectoryId> {
+        std::mem::take(&mut *self.host.asked.lock().unwrap())
     }
 
     /// Looks, and waits for all that was started. Answers how many runs were.

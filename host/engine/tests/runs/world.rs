@@ -255,6 +255,7 @@ impl World {
             kid: None,
             fingerprint: fingerprint.to_owned(),
             plugin_version: "1.0.0".to_owned(),
+            hosts: None,
             by_person,
         };
         let context = CallContext {

@@ -75,6 +75,7 @@ pub async fn verify(
         kid: kid.clone(),
         fingerprint: binding::fingerprint(app, &directory, &description.version, Which::Next).await?,
         plugin_version: description.version.clone(),
+        hosts: plugin.hosts(&directory.settings).ok(),
         by_person: true,
     };
     let provider = binding::bind(app, &plugin, &directory, Which::Next, Caller::Person).await?;

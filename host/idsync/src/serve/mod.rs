@@ -26,7 +26,6 @@ use self::health::{LastLook, NotReady, verdict};
 use self::http::HttpListener;
 use self::metrics::{Form, Metrics};
 use self::providers::DirectoryPlugins;
-use self::stand::Successes;
 use self::watcher::Watcher;
 use crate::app::App;
 use crate::error::CommandError;
@@ -59,7 +58,6 @@ struct ServiceState {
     app: Arc<App>,
     metrics: Metrics,
     last_look: LastLook,
-    successes: Successes,
     stop: CancellationToken,
 }
 
@@ -83,7 +81,6 @@ impl Service {
         let state = ServiceState {
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             last_look: LastLook::new(app.clock().monotonic()),
-            successes: Successes::default(),
             stop,
             app,
         };
@@ -182,7 +179,7 @@ async fn metrics_text(State(state): State<Arc<ServiceState>>, headers: HeaderMap
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     let form = Form::accepted(accept);
-    match stand::directories(&state.app, &state.successes).await {
+    match stand::directories(&state.app).await {
         Ok(directories) => {
             let content_type = [(header::CONTENT_TYPE, form.content_type())];
             (content_type, state.metrics.text(&directories, form)).into_response()

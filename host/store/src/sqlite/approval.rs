@@ -14,7 +14,7 @@ use super::feed_mark;
 use super::files::DataDir;
 use super::scope::{self, RunScope};
 use super::word::{from_json, from_word, milliseconds, unsigned};
-use super::{apply, hold, recent, runs};
+use super::{apply, hold, recent, runs, schedules};
 use crate::{Applied, Approved, PlanSummary, RunRecord, StaleWhy, StoreError};
 
 /// A plan that lies in a file of its own.
@@ -277,6 +277,7 @@ fn write(
             ":applied_seq": told.applied_seq,
         },
     )?;
+    schedules::after_success(transaction, &plan.scope)?;
     transaction.execute(
         APPROVE,
         named_params! {

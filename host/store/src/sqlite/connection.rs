@@ -18,6 +18,7 @@ const APPLICATION_ID: i64 = 0x6964_7379;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_identity_store.sql")),
     M::up(include_str!("migrations/0002_runs_over_time.sql")),
+    M::up(include_str!("migrations/0003_many_directories.sql")),
 ];
 
 /// How long a statement waits for a writer of another process: longer than a large apply takes.
@@ -262,6 +263,45 @@ mod tests {
         let copy = connect(&files.copy_of_version(1)).unwrap();
         assert_eq!(version(&copy, &files.database(), 2).unwrap(), 1);
         assert_eq!(tenants(&copy), 1);
+    }
+
+    #[test]
+    fn the_third_version_finds_the_last_successes_in_the_records_and_knows_no_hosts() {
+        const DATA: &str = "
+            INSERT INTO directory (directory_key, tenant_id, id, provider, name, state, settings, verified_settings,
+                created_at)
+            VALUES
+                (1, 1, 'one', 'okta', 'one', 'active', '{}', '{}', 1),
+                (2, 1, 'two', 'okta', 'two', 'active', '{}', '{}', 1),
+                (3, 1, 'new', 'okta', 'new', 'draft', '{}', NULL, 1);
+            INSERT INTO run (tenant_id, directory_key, id, cause, mode, dry_run, started_at, ended_at, outcome,
+                plugin_version, full_mark)
+            VALUES
+                (1, 1, 'approved', 'schedule', 'full', 0, 10, 50, 'succeeded', '1.0.0', 1),
+                (1, 1, 'earlier', 'schedule', 'full', 0, 20, 30, 'succeeded', '1.0.0', 1),
+                (1, 1, 'dry', 'manual', 'full', 1, 60, 70, 'succeeded', '1.0.0', 1),
+                (1, 1, 'failed', 'schedule', 'full', 0, 80, 90, 'failed', '1.0.0', 1),
+                (1, 1, 'running', 'schedule', 'full', 0, 95, NULL, NULL, '1.0.0', 1),
+                (1, 2, 'only-failed', 'schedule', 'full', 0, 80, 90, 'failed', '1.0.0', 1)";
+        let folder = tempfile::tempdir().unwrap();
+        let files = DataDir::open(folder.path()).unwrap();
+        let clock = SystemClock::new();
+        let older = open_steps(&files, &clock, &STEPS[..2]).unwrap();
+        older.execute_batch(DATA).unwrap();
+        drop(older);
+
+        let store = open_writer(&files, &clock).unwrap();
+
+        let mut statement = store
+            .prepare("SELECT id, last_success_at, hosts FROM directory ORDER BY directory_key")
+            .unwrap();
+        let found: Vec<(String, Option<i64>, Option<String>)> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let expected = [("one", Some(50)), ("two", None), ("new", None)];
+        assert_eq!(found, expected.map(|(id, at)| (id.to_owned(), at, None)));
     }
 
     #[test]

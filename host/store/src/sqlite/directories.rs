@@ -64,7 +64,7 @@ macro_rules! select_directories {
                 d.held_since, d.last_full_at, d.last_full_plugin_version, d.last_full_contract,
                 d.full_mark > d.full_mark_done AS full_run_due, d.generation, d.users, d.groups, d.memberships,
                 d.every_ms, d.last_began_at, d.next_try_at, d.not_before, d.not_before_reason, d.is_due, d.failing,
-                d.limits, d.created_at, d.settings_mark, d.verified_scope, d.verified_kid,
+                d.limits, d.created_at, d.settings_mark, d.verified_scope, d.verified_kid, d.hosts, d.last_success_at,
                 r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
             FROM directory AS d
             LEFT JOIN lease AS l ON l.directory_key = d.directory_key
@@ -130,6 +130,7 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
                 .transpose()?
                 .unwrap_or_default(),
             kid: text("verified_kid")?,
+            hosts: schedules::hosts(row)?,
             at,
         }),
         _ => None,
@@ -153,6 +154,7 @@ fn from_row(connection: &Connection, tenant: &TenantName, row: &Row<'_>) -> Resu
         next_key: vault::next_key(connection, directory_key)?,
         verified,
         last_run: runs::newest(connection, directory_key)?,
+        last_success_at: moment(row, "last_success_at")?,
         held_since: moment(row, "held_since")?,
         last_full_at: moment(row, "last_full_at")?,
         last_full_plugin_version: text("last_full_plugin_version")?,

@@ -291,7 +291,8 @@ fn purge_history(
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     const FORGET: &str = "
         UPDATE directory
-        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = NULL
+        SET settings = '{}', verified_settings = NULL, verified_org = NULL, verified_scope = NULL,
+            hosts = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
     let is_left: bool = transaction.query_row(
         IS_LEFT,

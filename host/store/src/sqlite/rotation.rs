@@ -83,6 +83,7 @@ pub(super) fn record_verification(
             verified_org = :org,
             verified_scope = :scope,
             verified_kid = :kid,
+            hosts = :hosts,
             verified_at = :at,
             failing = NULL,
             failing_mark = failing_mark + 1,
@@ -110,6 +111,7 @@ pub(super) fn record_verification(
             ":org": verified.org_id,
             ":scope": json(&verified.scope),
             ":kid": verified.kid,
+            ":hosts": verified.hosts.as_ref().map(json),
             ":at": verified.at.0,
         },
     )?;

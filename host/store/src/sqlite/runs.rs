@@ -260,6 +260,9 @@ pub(super) fn end(
     }
     forget_old_skips(transaction, scope)?;
     leases::give_back(transaction, scope)?;
+    if ending.outcome == Outcome::Succeeded {
+        schedules::after_success(transaction, scope)?;
+    }
     schedules::after_run(transaction, scope, ending.facts)
 }
 

@@ -65,6 +65,25 @@ pub(super) fn after_run(
     Ok(())
 }
 
+/// What the end of a run that succeeded does besides, once its end is written. Of a dry run nothing was applied.
+pub(super) fn after_success(transaction: &Transaction<'_>, scope: &RunScope) -> Result<(), StoreError> {
+    const SUCCESS: &str = "
+        UPDATE directory
+        SET last_success_at = r.ended_at
+        FROM run AS r
+        WHERE directory.tenant_id = :tenant_id AND directory.directory_key = :directory_key
+          AND r.run_key = :run_key AND NOT r.dry_run";
+    transaction.execute(
+        SUCCESS,
+        named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":run_key": scope.run_key,
+        },
+    )?;
+    Ok(())
+}
+
 /// What the begin of a run does: it is no longer due. A dry run leaves the directory as it is.
 pub(super) fn at_begin(
     transaction: &Transaction<'_>,
@@ -164,7 +183,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError>
     const ALL: &str = "
         SELECT
             t.name AS tenant, d.id, d.provider, d.name, d.verified_settings, d.every_ms, d.last_began_at, d.next_try_at,
-            d.not_before, d.not_before_reason, d.is_due,
+            d.not_before, d.not_before_reason, d.is_due, d.hosts,
             r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
         FROM directory AS d
         JOIN tenant AS t ON t.tenant_id = d.tenant_id
@@ -188,6 +207,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError>
             provider: row.get("provider")?,
             name: row.get("name")?,
             settings: from_json("verified settings", &row.get::<_, String>("verified_settings")?)?,
+            hosts: hosts(row)?,
             times: times(row)?,
             lease: leases::from_row(row)?,
         });
@@ -212,6 +232,13 @@ pub(super) fn times(row: &Row<'_>) -> Result<Times, StoreError> {
             .transpose()?,
         is_due: row.get("is_due")?,
     })
+}
+
+/// The hosts in a row of a directory, where they are known.
+pub(super) fn hosts(row: &Row<'_>) -> Result<Option<Vec<String>>, StoreError> {
+    row.get::<_, Option<String>>("hosts")?
+        .map(|text| from_json("a directory's hosts", &text))
+        .transpose()
 }
 
 /// The limits in a row of a directory; the defaults where none were set.

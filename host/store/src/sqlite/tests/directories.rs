@@ -56,6 +56,7 @@ async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_
         org_id: Some("00o1".to_owned()),
         scope: Vec::new(),
         kid: None,
+        hosts: None,
         at: house.clock_now(),
     };
     house.sync(&acme, &org).await;

@@ -141,6 +141,7 @@ async fn runs_6_4_what_was_read_before_the_directory_moved_on_is_not_gone_on_fro
         org_id: None,
         scope: Vec::new(),
         kid: None,
+        hosts: None,
         at: house.clock_now(),
     };
     house

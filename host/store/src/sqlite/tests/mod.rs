@@ -21,3 +21,4 @@ mod rotation;
 mod runs;
 mod schedules;
 mod stagings;
+mod standing;

@@ -22,6 +22,7 @@ fn verified(house: &House, kid: Option<&str>) -> Verified {
         org_id: Some("00o1".to_owned()),
         scope: vec!["0oa1".to_owned()],
         kid: kid.map(str::to_owned),
+        hosts: None,
         at: house.clock_now(),
     }
 }

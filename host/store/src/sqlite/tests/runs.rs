@@ -179,6 +179,7 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
         org_id: Some("00o1".to_owned()),
         scope: Vec::new(),
         kid: None,
+        hosts: None,
         at: house.clock_now(),
     };
     house

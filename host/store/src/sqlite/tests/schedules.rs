@@ -228,6 +228,7 @@ async fn the_schedules_are_those_of_the_active_directories_of_every_tenant() {
                 org_id: None,
                 scope: Vec::new(),
                 kid: None,
+                hosts: None,
                 at,
             };
             let (tenant, id) = (&directory.tenant, &directory.id);
@@ -375,6 +376,7 @@ async fn runs_6_8_what_began_anew_during_a_run_is_not_undone_by_its_end() {
                 org_id: None,
                 scope: Vec::new(),
                 kid: None,
+                hosts: None,
                 at: house.clock_now(),
             };
             house

@@ -55,6 +55,39 @@ fn runs_2_1_a_sync_without_changes_writes_nothing_and_fetches_no_group() {
     );
 }
 
+/// The figure of docs/performance.md: what a sync asks for besides pages is the org's document, two token requests (the
+/// first is told a nonce) and the apps, however large the org.
+#[test]
+fn a_sync_asks_for_its_pages_once_and_for_four_things_besides() {
+    const BESIDES: u64 = 4;
+    let (users, groups) = (2_000_u64, 60);
+    let org = Org::of(2_000, 60, 5).start();
+    let host = Host::beside(&org);
+    let acme = host.connected("acme", &org);
+    let listings = users.div_ceil(500) + 1;
+
+    let first = acme.sync();
+    assert_eq!(
+        first.requests(),
+        listings + groups + BESIDES,
+        "one list for each group"
+    );
+    let per_thousand = (first.requests() - groups) * 1_000 / users;
+    assert!(
+        per_thousand <= 5,
+        "requests for 1,000 users beside the lists: {per_thousand}"
+    );
+
+    assert_eq!(acme.sync().requests(), listings + BESIDES, "nothing changed");
+
+    org.add_member(&org.group(0), &org.outsider_of(0));
+    assert_eq!(
+        acme.sync().requests(),
+        listings + 1 + BESIDES,
+        "one group changed"
+    );
+}
+
 #[test]
 fn runs_2_1_only_the_groups_whose_version_differs_are_fetched() {
     let org = Org::of(60, 9, 12).start();

@@ -1,5 +1,6 @@
 //! The rows of one run's file, written in a transaction from checkpoint to checkpoint.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use idsync_model::{
@@ -31,7 +32,7 @@ impl LeaseCheck {
 pub(super) struct Writer {
     pub(super) file: Connection,
     lease: LeaseCheck,
-    next_person: i64,
+    numbers: Numbers,
 }
 
 impl Writer {
@@ -64,7 +65,7 @@ impl Writer {
         Ok(Self {
             file,
             lease,
-            next_person: 1,
+            numbers: Numbers::from(1),
         })
     }
 
@@ -82,7 +83,7 @@ impl Writer {
         Ok(Self {
             file,
             lease,
-            next_person,
+            numbers: Numbers::from(next_person),
         })
     }
 
@@ -102,7 +103,7 @@ impl Writer {
                 family_name = excluded.family_name,
                 active = excluded.active,
                 status = excluded.status";
-        let mut people = People::new(&self.file, &mut self.next_person)?;
+        let mut people = People::new(&self.file, &mut self.numbers)?;
         let mut put = self.file.prepare_cached(PUT)?;
         for user in users {
             let person_no = people.number(&user.external_id)?;
@@ -207,7 +208,7 @@ impl Writer {
         if !part.first && list_state != 1 {
             return Err(StoreError::ListNotOpen { group: group.clone() });
         }
-        let mut people = People::new(&self.file, &mut self.next_person)?;
+        let mut people = People::new(&self.file, &mut self.numbers)?;
         let mut put = self.file.prepare_cached(PUT)?;
         for user in users {
             let person_no = people.number(user)?;
@@ -352,15 +353,34 @@ impl Writer {
     }
 }
 
+/// How many ids are kept in memory with their numbers: some 80 bytes each, and 350 at most. Most members of a page were
+/// put before, as users or as members of another group, and looking each up in the file is most of what a list costs.
+const KEPT_NUMBERS: usize = 200_000;
+
+/// The numbers that were given last, and the next one.
+struct Numbers {
+    kept: HashMap<ExternalId, i64>,
+    next: i64,
+}
+
+impl Numbers {
+    fn from(next: i64) -> Self {
+        Self {
+            kept: HashMap::new(),
+            next,
+        }
+    }
+}
+
 /// Gives each user's id a short number within the run.
 struct People<'a> {
     find: CachedStatement<'a>,
     add: CachedStatement<'a>,
-    next: &'a mut i64,
+    numbers: &'a mut Numbers,
 }
 
 impl<'a> People<'a> {
-    fn new(file: &'a Connection, next: &'a mut i64) -> Result<Self, StoreError> {
+    fn new(file: &'a Connection, numbers: &'a mut Numbers) -> Result<Self, StoreError> {
         const FIND: &str = "
             SELECT person_no
             FROM staged_person
@@ -371,22 +391,30 @@ impl<'a> People<'a> {
         Ok(Self {
             find: file.prepare_cached(FIND)?,
             add: file.prepare_cached(ADD)?,
-            next,
+            numbers,
         })
     }
 
     /// The number of an id, a new one where it has none.
     fn number(&mut self, external_id: &ExternalId) -> Result<i64, StoreError> {
+        if let Some(person_no) = self.numbers.kept.get(external_id) {
+            return Ok(*person_no);
+        }
         let found = self
             .find
             .query_row([external_id.as_str()], |row| row.get(0))
             .optional()?;
-        if let Some(person_no) = found {
-            return Ok(person_no);
+        let person_no = if let Some(person_no) = found {
+            person_no
+        } else {
+            let person_no = self.numbers.next;
+            self.add.execute((external_id.as_str(), person_no))?;
+            self.numbers.next += 1;
+            person_no
+        };
+        if self.numbers.kept.len() < KEPT_NUMBERS {
+            self.numbers.kept.insert(external_id.clone(), person_no);
         }
-        let person_no = *self.next;
-        self.add.execute((external_id.as_str(), person_no))?;
-        *self.next += 1;
         Ok(person_no)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use idsync_model::{DeleteReason, Entity, MembersVersion, Mode, Operation, Outcome, StoredCounts};
-use rusqlite::TransactionBehavior;
+use rusqlite::{StatementStatus, TransactionBehavior};
 
 use super::org::{Org, Seen, house, id};
 use crate::sqlite::{apply, connection};
@@ -494,4 +494,30 @@ async fn a_group_without_a_version_is_read_and_compared_like_any_other() {
         .unwrap();
     let read = read[0].clone().unwrap();
     assert_eq!((read.version, read.read_at), (None, None));
+}
+
+/// How many steps SQLite's machine takes for a question about the first plan of an org of so many users.
+async fn steps_of_first_plan(users: usize, question: &str) -> i32 {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let mut org = Org::default();
+    for n in 0..users {
+        org = org.user(&format!("user-{n}"));
+    }
+    let plan = house.plan(&acme, &org, Mode::Full).await.unwrap();
+    let run_file = house.path().join("staging").join(format!("{}.db", plan.run()));
+    let file = connection::open_run_file(&run_file).unwrap();
+    connection::attach(&file, &house.path().join("idsync.db"), 1_024).unwrap();
+    let mut statement = file.prepare(question).unwrap();
+    statement.query_row([], |_| Ok(())).unwrap();
+    statement.get_status(StatementStatus::VmStep)
+}
+
+#[tokio::test]
+async fn asking_about_moved_addresses_takes_time_as_the_users_do_and_not_as_their_square() {
+    let question = include_str!("../sql/plan/moved.sql");
+    let few = steps_of_first_plan(200, question).await;
+    let many = steps_of_first_plan(800, question).await;
+    assert!(few > 200, "each user is looked at: {few}");
+    assert!(many < 6 * few, "{few} steps for 200 users, {many} for 800");
 }

@@ -244,7 +244,9 @@ mod tests {
         ) {
             // Each tenant has hosts of its own: of shared ones `next` promises less.
             for (tenant, hosts, _) in &mut directories {
-                hosts.iter_mut().for_each(|host| *host += u8::try_from(*tenant * 12).unwrap());
+                for host in hosts {
+                    *host += u8::try_from(*tenant * 12).unwrap();
+                }
             }
             let bounds = bounds(total, per_tenant);
             let mut turns = Turns::default();

@@ -10,7 +10,8 @@ use idsync_model::{Provider as _, Settings, TenantName};
 use idsync_sandbox::{Grants, Plugin};
 use serde_json::{Value, json};
 
-use crate::{out, time};
+use crate::run::measure::own_resident_mib;
+use crate::{on_all_cores, out, time};
 
 /// How the start of instances is measured.
 #[derive(Debug, Args)]
@@ -31,11 +32,7 @@ pub struct Options {
 
 /// Measures, and prints one line of JSON.
 pub fn main(options: &Options) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the threads")?
-        .block_on(whole(options))
+    on_all_cores(whole(options))
 }
 
 async fn whole(options: &Options) -> Result<()> {
@@ -43,16 +40,16 @@ async fn whole(options: &Options) -> Result<()> {
     let settings = Settings::default();
     start(&loaded(options, 1).await?.1, &settings).await?;
 
-    let before = resident_bytes()?;
+    let before = own_resident_mib()?;
     let one_place = loaded(options, 1).await?;
-    let with_one = resident_bytes()?.saturating_sub(before);
+    let with_one = own_resident_mib()? - before;
     drop(one_place);
 
-    let before = resident_bytes()?;
+    let before = own_resident_mib()?;
     let began = time::now();
     let (app, plugin) = loaded(options, options.places).await?;
     let load = began.elapsed();
-    let with_all = resident_bytes()?.saturating_sub(before);
+    let with_all = own_resident_mib()? - before;
 
     let mut starts = Vec::new();
     for _ in 0..options.starts {
@@ -71,8 +68,8 @@ async fn whole(options: &Options) -> Result<()> {
         // Opening the data directory, making the engine and loading the component from the cache.
         "load_ms": load.as_millis(),
         "places": options.places,
-        "engine_bytes": with_all,
-        "idle_slot_bytes": with_all.saturating_sub(with_one) / u64::from(options.places - 1),
+        "engine_mib": with_all,
+        "idle_slot_mib": (with_all - with_one).max(0.0) / f64::from(options.places - 1),
     });
     out::line(&told.to_string());
     Ok(())
@@ -109,15 +106,4 @@ async fn start(plugin: &Arc<Plugin>, settings: &Settings) -> Result<()> {
         .await
         .map_err(|failure| anyhow!("calling `normalize`: {}", failure.summary))
         .map(drop)
-}
-
-/// What the process has in memory now (proc(5), `VmRSS` of `/proc/self/status`, in KiB).
-fn resident_bytes() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
-        .context("/proc/self/status does not tell VmRSS")?
-        .parse()?;
-    Ok(kib * 1024)
 }

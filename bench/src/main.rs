@@ -10,6 +10,7 @@ mod yardstick;
 
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 /// The benchmarks of idsync, and the yardstick beside them.
@@ -30,6 +31,15 @@ enum Command {
     Native(native::Options),
     /// Start instances of the Okta plugin from the cache of compiled components
     Instance(instance::Options),
+}
+
+/// Runs what is measured on tokio's threads, as idsync's own `main` sets them up.
+fn on_all_cores<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the threads")?
+        .block_on(work)
 }
 
 fn main() -> ExitCode {

@@ -12,12 +12,12 @@ use clap::Args;
 use idsync::app::{App, AppOptions};
 use idsync::binding::{self, Caller, Which};
 use idsync_capability::egress::{Egress, HostPort, PrivateEgress};
-use idsync_engine::{ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
+use idsync_engine::{ReadLimits, RunOrder, RunSignals, purge_if_due};
 use idsync_model::{CancellationToken, NoEvents, Outcome, RunId, TenantName, Trigger};
 use idsync_sandbox::Limits;
 
 use self::provider::NativePlugin;
-use crate::out;
+use crate::{on_all_cores, out};
 
 /// How a native sync is called.
 #[derive(Debug, Args)]
@@ -44,12 +44,7 @@ pub struct Options {
 
 /// Syncs once, and prints the report that `idsync --json sync` prints. False where the run did not succeed.
 pub fn main(options: &Options) -> Result<bool> {
-    // As idsync's own `main` sets it up.
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the threads")?
-        .block_on(whole(options))
+    on_all_cores(whole(options))
 }
 
 async fn whole(options: &Options) -> Result<bool> {
@@ -87,12 +82,7 @@ async fn whole(options: &Options) -> Result<bool> {
         limits: ReadLimits::default(),
         takes_over: None,
     };
-    let sync = Sync::new(
-        Arc::clone(app.store()),
-        Arc::clone(app.clock()),
-        app.owner().await?,
-        app.random(),
-    );
+    let sync = app.sync().await?;
     let signals = RunSignals {
         cancel: CancellationToken::new(),
         stop: CancellationToken::new(),

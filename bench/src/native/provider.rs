@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_capability::CallKind;
-use idsync_capability::egress::{Egress, EgressClient, EgressCtx, EgressLimits};
+use idsync_capability::egress::{Egress, EgressClient, EgressCtx};
 use idsync_capability::keys::KeysCtx;
 use idsync_capability::log::{LogBook, LogCtx, LogOrigin};
 use idsync_capability::staging::StagingCtx;
@@ -80,15 +80,7 @@ impl NativePlugin {
                 kind,
                 &self.client,
                 grant.clone(),
-                EgressLimits {
-                    in_flight: limits.requests_in_flight,
-                    requests: limits.requests,
-                    header_bytes: limits.header_bytes,
-                    body_bytes: limits.body_bytes,
-                    connect: limits.connect,
-                    first_byte: limits.first_byte,
-                    stall: limits.stall,
-                },
+                limits.of_egress(),
                 Arc::clone(&self.clock),
                 context.cancel.clone(),
             ),

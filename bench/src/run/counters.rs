@@ -1,6 +1,7 @@
 //! What is asked for when little has changed.
 
 use anyhow::{Context as _, Result};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Options;
@@ -24,8 +25,8 @@ pub fn incremental(options: &Options) -> Result<Vec<Finding>> {
     let org = orgs.only()?;
     let host = directory::one(options, org)?;
     let first = host.sync()?;
-    let groups: Vec<Value> =
-        serde_json::from_str(&org.control("GET", "/groups", "")?).context("reading the org's groups")?;
+    let groups: Vec<Value> = serde_json::from_str(&org.control(Method::GET, "/groups", "")?)
+        .context("reading the org's groups")?;
     let assigned = groups.iter().filter(|group| group["assigned"] == true);
     let mut changes = vec![json!({
         "do": "add-user", "login": "newcomer@acme.example", "email": "newcomer@acme.example",
@@ -33,12 +34,11 @@ pub fn incremental(options: &Options) -> Result<Vec<Finding>> {
     for group in assigned.take(CHANGED as usize) {
         changes.push(json!({ "do": "add-member", "group": group["id"], "user": "newcomer@acme.example" }));
     }
-    org.control("POST", "/changes", &Value::from(changes).to_string())?;
+    org.control(Method::POST, "/changes", &Value::from(changes).to_string())?;
     let second = host.sync()?;
     let asked = requests(&second.told);
     let expected = u64::from((size.users + 1).div_ceil(500) + size.groups.div_ceil(200) + CHANGED + FIXED);
-    let per_thousand = f64::from(u32::try_from(requests(&first.told)).unwrap_or(u32::MAX))
-        / (f64::from(size.users) / 1000.0);
+    let per_thousand = requests(&first.told) as f64 / (f64::from(size.users) / 1000.0);
     Ok(vec![
         Finding::plain(
             format!(
@@ -49,7 +49,7 @@ pub fn incremental(options: &Options) -> Result<Vec<Finding>> {
         )
         .beside(
             format!("{} pages", size.pages()),
-            per_page(requests(&first.told), size.pages()),
+            requests(&first.told) as f64 / f64::from(size.pages()),
         ),
         Finding::plain(
             format!("requests after {CHANGED} groups changed ({:.2} s)", second.wall),
@@ -61,8 +61,4 @@ pub fn incremental(options: &Options) -> Result<Vec<Finding>> {
         )
         .with_samples(second.told),
     ])
-}
-
-fn per_page(requests: u64, pages: u32) -> f64 {
-    f64::from(u32::try_from(requests).unwrap_or(u32::MAX)) / f64::from(pages)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -93,7 +94,7 @@ impl Host {
             &client,
         ])?;
         let key = typed(&["directory", "key", name])?;
-        org.control("PUT", "/jwk", &key)?;
+        org.control(Method::PUT, "/jwk", &key)?;
         typed(&["directory", "verify", name])?;
         Ok(())
     }

@@ -78,16 +78,22 @@ fn printed(output: &mut File) -> Result<String> {
 
 /// The most memory that a process had so far; nothing once it has ended.
 pub fn memory_mib(child: &Child) -> Option<f64> {
-    field_mib(child, "VmHWM:")
+    status_mib(&child.id().to_string(), "VmHWM:")
 }
 
 /// The memory that a process has now; nothing once it has ended.
 pub fn resident_mib(child: &Child) -> Option<f64> {
-    field_mib(child, "VmRSS:")
+    status_mib(&child.id().to_string(), "VmRSS:")
 }
 
-fn field_mib(child: &Child, name: &str) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+/// The memory that this process has now.
+pub fn own_resident_mib() -> Result<f64> {
+    status_mib("self", "VmRSS:").context("/proc/self/status does not tell VmRSS")
+}
+
+/// A size of a process in MiB (proc(5), `/proc/PID/status`, which has it in KiB).
+fn status_mib(process: &str, name: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)

@@ -6,7 +6,7 @@ mod directory;
 mod finding;
 mod hostile;
 mod machine;
-mod measure;
+pub mod measure;
 mod memory;
 mod org;
 mod pace;

@@ -1,10 +1,11 @@
 //! Simulated orgs in a process of their own.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
+use reqwest::blocking::Client;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,35 +84,27 @@ pub const NO_LIMITS: [&str; 2] = ["--limit", "4000000000"];
 
 impl Org {
     /// A request to the org's control API; answers the body.
-    pub fn control(&self, method: &str, path: &str, body: &str) -> Result<String> {
-        request(self.control.trim_start_matches("http://"), method, path, body)
+    pub fn control(&self, method: Method, path: &str, body: &str) -> Result<String> {
+        let url = format!("{}{path}", self.control);
+        let answer = Client::builder()
+            .no_proxy()
+            .build()
+            .context("setting up the client")?
+            .request(method, &url)
+            .body(body.to_owned())
+            .send()
+            .with_context(|| format!("asking for {url}"))?;
+        let status = answer.status();
+        let body = answer
+            .text()
+            .with_context(|| format!("reading the answer of {url}"))?;
+        ensure!(status.is_success(), "{url} was answered with {status}: {body}");
+        Ok(body)
     }
 
     /// How often it was asked since its counters were reset, by status.
     pub fn counted(&self) -> Result<Value> {
-        serde_json::from_str(&self.control("GET", "/counters", "")?).context("reading the org's counters")
+        serde_json::from_str(&self.control(Method::GET, "/counters", "")?)
+            .context("reading the org's counters")
     }
-}
-
-/// One HTTP/1.1 request to an address on loopback.
-pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .with_context(|| format!("sending {method} {path}"))?;
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .with_context(|| format!("reading the answer to {method} {path}"))?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .with_context(|| format!("{method} {path} was answered with something that is no HTTP"))?;
-    let status = head.split_whitespace().nth(1).unwrap_or_default();
-    if !status.starts_with('2') {
-        bail!("{method} {path} was answered with {status}: {body}");
-    }
-    Ok(body.to_owned())
 }

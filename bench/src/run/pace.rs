@@ -1,6 +1,7 @@
 //! Networks that take their time, and limits that must not be passed.
 
 use anyhow::Result;
+use reqwest::Method;
 use serde_json::Value;
 
 use super::Options;
@@ -24,7 +25,7 @@ pub fn latency(options: &Options) -> Result<Vec<Finding>> {
     drop(near);
     let far = Orgs::start(options, 1, size, &[&NO_LIMITS[..], &["--latency", "50"]].concat())?;
     let with = directory::one(options, far.only()?)?.sync()?;
-    let asked = f64::from(u32::try_from(requests(&with.told)).unwrap_or(u32::MAX));
+    let asked = requests(&with.told) as f64;
     // Users come one page after the other: a listing tells its next page only at the end of one.
     let least = (asked / AT_ONCE).max(f64::from(size.users.div_ceil(500))) * LATENCY_S;
     let bar = 1.25 * least + without.wall;
@@ -58,8 +59,8 @@ pub fn rate_limits(options: &Options) -> Result<Vec<Finding>> {
     let orgs = Orgs::start(options, 1, size, &limits)?;
     let org = orgs.only()?;
     let host = directory::one(options, org)?;
-    org.control("POST", "/limits/refill", "")?;
-    org.control("DELETE", "/counters", "")?;
+    org.control(Method::POST, "/limits/refill", "")?;
+    org.control(Method::DELETE, "/counters", "")?;
     let cost = host.sync()?;
     let counted = org.counted()?;
     let refused: u64 = counted["endpoints"]
@@ -69,7 +70,7 @@ pub fn rate_limits(options: &Options) -> Result<Vec<Finding>> {
         .filter_map(|(_, endpoint)| endpoint["statuses"]["429"].as_u64())
         .sum();
     let all = counted["requests"].as_u64().unwrap_or(1).max(1);
-    let share = percent(refused, all);
+    let share = 100.0 * refused as f64 / all as f64;
     // Members are the many. Of each window the plugin may take half; the first window is open at once.
     let windows = size.groups.div_ceil(LIMIT / 2).saturating_sub(1);
     let least = f64::from(windows * WINDOW_S);
@@ -85,9 +86,4 @@ pub fn rate_limits(options: &Options) -> Result<Vec<Finding>> {
             .beside(format!("{least:.0} s that half of the limit allows"), over)
             .with_samples(Value::from(vec![cost.shown()])),
     ])
-}
-
-fn percent(part: u64, whole: u64) -> f64 {
-    let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    100.0 * number(part) / number(whole)
 }

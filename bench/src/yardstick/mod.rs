@@ -17,7 +17,7 @@ use serde_json::json;
 use self::database::{Database, Rows};
 use self::org::Org;
 use self::pages::{AppGroup, AppUser, Member};
-use crate::{out, time};
+use crate::{on_all_cores, out, time};
 
 /// How a yardstick is called.
 #[derive(Debug, Args)]
@@ -47,11 +47,7 @@ pub struct Options {
 
 /// Reads and inserts, and prints what it did as one line of JSON.
 pub fn main(options: &Options) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the threads")?
-        .block_on(whole(options))
+    on_all_cores(whole(options))
 }
 
 async fn whole(options: &Options) -> Result<()> {

@@ -241,11 +241,14 @@ mod tests {
             mut directories in proptest::collection::vec(directory(), 1..30),
             total in 1..5_usize,
             per_tenant in 1..4_usize,
+            share_hosts in proptest::bool::ANY,
         ) {
-            // Each tenant has hosts of its own: of shared ones `next` promises less.
-            for (tenant, hosts, _) in &mut directories {
-                for host in hosts {
-                    *host += u8::try_from(*tenant * 12).unwrap();
+            // Who waits how long is promised only where each tenant has hosts of its own.
+            if !share_hosts {
+                for (tenant, hosts, _) in &mut directories {
+                    for host in hosts {
+                        *host += u8::try_from(*tenant * 12).unwrap();
+                    }
                 }
             }
             let bounds = bounds(total, per_tenant);
@@ -275,7 +278,7 @@ mod tests {
                 for place in next(&due, &in_progress, bounds, &mut turns) {
                     let n = places[place];
                     let since = due_since.remove(&n).unwrap();
-                    prop_assert!(round - since <= patience, "{n} waited for {} rounds", round - since);
+                    prop_assert!(share_hosts || round - since <= patience, "{n} waited for {} rounds", round - since);
                     running.insert(n, directories[n].2);
                 }
                 prop_assert!(running.len() <= total);
@@ -289,7 +292,7 @@ mod tests {
                     }
                 }
                 prop_assert!(of_tenant.values().all(|count| *count <= per_tenant));
-                prop_assert!(due_since.values().all(|since| round - since <= patience));
+                prop_assert!(share_hosts || due_since.values().all(|since| round - since <= patience));
             }
         }
     }

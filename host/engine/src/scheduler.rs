@@ -287,6 +287,8 @@ impl Scheduler {
             .map(|scheduled| &scheduled.directory)
             .collect();
         self.watch.retain(|directory| leased.contains(directory));
+        let present: HashSet<_> = schedules.iter().map(|scheduled| &scheduled.directory).collect();
+        self.told_hosts.retain(|directory, _| present.contains(directory));
         let tenants: HashSet<_> = schedules.iter().map(|scheduled| &scheduled.tenant).collect();
         self.turns.retain(|tenant| tenants.contains(tenant));
         self.resting.retain(|_, until| *until > monotonic);

@@ -142,6 +142,16 @@ impl App {
         Ok(Arc::clone(owner))
     }
 
+    /// What carries out runs, for this process.
+    pub async fn sync(&self) -> Result<idsync_engine::Sync, CommandError> {
+        Ok(idsync_engine::Sync::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            self.owner().await?,
+            self.random(),
+        ))
+    }
+
     /// The folder of the owners' lock files.
     pub fn locks_dir(&self) -> PathBuf {
         self.options.data_dir.join("locks")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use idsync_capability::egress::{EgressClient, EgressCtx, EgressGrant, EgressLimits};
+use idsync_capability::egress::{EgressClient, EgressCtx, EgressGrant};
 use idsync_capability::keys::{DirectorySealer, KeyPair, KeysCtx};
 use idsync_capability::log::{LogBook, LogOrigin};
 use idsync_capability::staging::StagingCtx;
@@ -185,7 +185,7 @@ impl Asked<'_> {
             reach
                 .as_ref()
                 .map_or_else(EgressGrant::nothing, |reach| reach.egress.clone()),
-            egress_limits(limits),
+            limits.of_egress(),
             Arc::clone(&clock),
             context.cancel.clone(),
         );
@@ -248,18 +248,6 @@ fn granted(
         staging,
         limits.open_resources,
     )
-}
-
-fn egress_limits(limits: &Limits) -> EgressLimits {
-    EgressLimits {
-        in_flight: limits.requests_in_flight,
-        requests: limits.requests,
-        header_bytes: limits.header_bytes,
-        body_bytes: limits.body_bytes,
-        connect: limits.connect,
-        first_byte: limits.first_byte,
-        stall: limits.stall,
-    }
 }
 
 fn quick_context() -> CallContext {

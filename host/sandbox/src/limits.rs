@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use idsync_capability::egress::EgressLimits;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -49,6 +51,19 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Those that egress keeps.
+    pub fn of_egress(&self) -> EgressLimits {
+        EgressLimits {
+            in_flight: self.requests_in_flight,
+            requests: self.requests,
+            header_bytes: self.header_bytes,
+            body_bytes: self.body_bytes,
+            connect: self.connect,
+            first_byte: self.first_byte,
+            stall: self.stall,
+        }
+    }
+
     /// The same, where no more is given than each place of `pool` holds.
     #[must_use]
     pub fn within(self, pool: &Pool) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, Sync, purge_if_due};
+use idsync_engine::{EngineError, ReadLimits, RunOrder, RunSignals, purge_if_due};
 use idsync_model::{CancellationToken, DirectoryId, EventSink, RunId, RunReport, Trigger, UnixMillis};
 
 use super::holder::process_of;
@@ -48,12 +48,7 @@ pub async fn run(
         limits: ReadLimits::default(),
         takes_over: None,
     };
-    let sync = Sync::new(
-        Arc::clone(app.store()),
-        Arc::clone(app.clock()),
-        app.owner().await?,
-        app.random(),
-    );
+    let sync = app.sync().await?;
     let signals = RunSignals {
         cancel,
         // The end of this process is a person's wish: nothing is to be done again by itself.

@@ -17,9 +17,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use idsync_engine::ReadLimits;
 use idsync_engine::pick::Bounds;
 use idsync_engine::scheduler::{Scheduler, SchedulerOptions};
-use idsync_engine::{ReadLimits, Sync};
 use idsync_model::{CancellationToken, with_causes};
 
 use self::health::{LastLook, NotReady, verdict};
@@ -104,12 +104,7 @@ impl Service {
             state,
         } = self;
         let app = &state.app;
-        let sync = Sync::new(
-            Arc::clone(app.store()),
-            Arc::clone(app.clock()),
-            app.owner().await?,
-            app.random(),
-        );
+        let sync = app.sync().await?;
         // Every purge goes by it, also that of a sync by hand while no service runs.
         app.store().set_keep_changes(options.keep_changes).await?;
         let scheduler_options = SchedulerOptions {

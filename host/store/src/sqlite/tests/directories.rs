@@ -50,14 +50,10 @@ async fn runs_2_4_a_change_of_settings_key_or_plugin_makes_a_full_run_due_until_
             .full_run_due
     };
     let verified = |fingerprint: &str, version: &str| Verified {
-        settings: Settings::default(),
         fingerprint: fingerprint.to_owned(),
         plugin_version: version.to_owned(),
         org_id: Some("00o1".to_owned()),
-        scope: Vec::new(),
-        kid: None,
-        hosts: None,
-        at: house.clock_now(),
+        ..house.verified()
     };
     house.sync(&acme, &org).await;
     assert!(!is_due().await);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use idsync_model::{ErrorKind, Mode, RunId, Settings};
+use idsync_model::{ErrorKind, Mode, RunId};
 
 use super::org::{House, beside, house, read_with, user};
 use super::resuming::{begin, ending, left, read_half, staged_files};
@@ -135,14 +135,8 @@ async fn runs_6_4_what_was_read_before_the_directory_moved_on_is_not_gone_on_fro
     let acme = house.directory("acme").await;
     let first = left(&house, &acme, ErrorKind::Unavailable).await;
     let verified = Verified {
-        settings: Settings::default(),
         fingerprint: "b".to_owned(),
-        plugin_version: "1.0.0".to_owned(),
-        org_id: None,
-        scope: Vec::new(),
-        kid: None,
-        hosts: None,
-        at: house.clock_now(),
+        ..house.verified()
     };
     house
         .store

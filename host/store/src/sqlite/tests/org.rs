@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     Applied, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan, ReadWith,
-    RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow,
+    RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
 };
 
 /// A clock that stands until it is moved, or that goes on by a step each time it is read.
@@ -104,6 +104,20 @@ pub(super) fn reopened(house: House) -> House {
 impl House {
     pub(super) fn clock_now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// A verification as of now, of nothing in particular.
+    pub(super) fn verified(&self) -> Verified {
+        Verified {
+            settings: Settings::default(),
+            fingerprint: "a".to_owned(),
+            plugin_version: "1.0.0".to_owned(),
+            org_id: None,
+            scope: Vec::new(),
+            kid: None,
+            hosts: None,
+            at: self.clock_now(),
+        }
     }
 
     pub(super) fn later(&self, duration: Duration) {

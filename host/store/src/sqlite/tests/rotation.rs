@@ -1,6 +1,6 @@
 //! Settings, secrets and keys that wait for their verification, and the part of an org that is another directory's.
 
-use idsync_model::{Settings, TenantName};
+use idsync_model::TenantName;
 
 use super::org::{House, house};
 use crate::{Directory, DirectoryVault, NewKey, Sealed, SealedSecret, SecretOf, StoreError, Verified};
@@ -16,14 +16,11 @@ fn new_key(kid: &str) -> NewKey {
 
 fn verified(house: &House, kid: Option<&str>) -> Verified {
     Verified {
-        settings: Settings::default(),
         fingerprint: "of all".to_owned(),
-        plugin_version: "1.0.0".to_owned(),
         org_id: Some("00o1".to_owned()),
         scope: vec!["0oa1".to_owned()],
         kid: kid.map(str::to_owned),
-        hosts: None,
-        at: house.clock_now(),
+        ..house.verified()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome, Settings};
+use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome};
 
 use super::org::{Org, Seen, house};
 use crate::sqlite::{files::DataDir, hold};
@@ -173,14 +173,8 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
     let files = DataDir::open(&house.path()).unwrap();
     hold::keep_file(&files, &run).unwrap();
     let verified = Verified {
-        settings: Settings::default(),
-        fingerprint: "a".to_owned(),
-        plugin_version: "1.0.0".to_owned(),
         org_id: Some("00o1".to_owned()),
-        scope: Vec::new(),
-        kid: None,
-        hosts: None,
-        at: house.clock_now(),
+        ..house.verified()
     };
     house
         .store

@@ -219,18 +219,12 @@ async fn the_schedules_are_those_of_the_active_directories_of_every_tenant() {
     house.store.add_tenant(&other).await.unwrap();
     let settings = Settings::from_iter([("domain".to_owned(), "acme.okta.com".to_owned())]);
     let verified = |directory: Directory| {
-        let (store, settings, at) = (house.store.clone(), settings.clone(), house.clock_now());
+        let store = house.store.clone();
+        let verified = Verified {
+            settings: settings.clone(),
+            ..house.verified()
+        };
         async move {
-            let verified = Verified {
-                settings,
-                fingerprint: "a".to_owned(),
-                plugin_version: "1.0.0".to_owned(),
-                org_id: None,
-                scope: Vec::new(),
-                kid: None,
-                hosts: None,
-                at,
-            };
             let (tenant, id) = (&directory.tenant, &directory.id);
             store
                 .record_verification(tenant, id, verified, directory.settings_mark)
@@ -370,14 +364,8 @@ async fn runs_6_8_what_began_anew_during_a_run_is_not_undone_by_its_end() {
         let acme = enable(&house, &acme).await;
         let verify = async || {
             let verified = Verified {
-                settings: Settings::default(),
                 fingerprint: "of all".to_owned(),
-                plugin_version: "1.0.0".to_owned(),
-                org_id: None,
-                scope: Vec::new(),
-                kid: None,
-                hosts: None,
-                at: house.clock_now(),
+                ..house.verified()
             };
             house
                 .store

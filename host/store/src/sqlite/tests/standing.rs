@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{DirectoryState, ErrorKind, Failure, Held, Mode, RunId, Settings, UnixMillis};
+use idsync_model::{DirectoryState, ErrorKind, Failure, Held, Mode, RunId, UnixMillis};
 
 use super::org::{House, Org, house, reopened};
 use crate::{Directory, NewRun, RunEnd, RunFacts, Verified};
@@ -11,14 +11,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 fn verified(house: &House, hosts: Option<&[&str]>) -> Verified {
     Verified {
-        settings: Settings::default(),
-        fingerprint: "a".to_owned(),
-        plugin_version: "1.0.0".to_owned(),
-        org_id: None,
-        scope: Vec::new(),
-        kid: None,
         hosts: hosts.map(|hosts| hosts.iter().map(ToString::to_string).collect()),
-        at: house.clock_now(),
+        ..house.verified()
     }
 }
 

@@ -1,17 +1,18 @@
 //! Applies a plan: all of it in one transaction, or nothing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use idsync_model::{Clock, Outcome, RunId, StoredCounts, UnixMillis};
-use rusqlite::types::ToSqlOutput;
+use idsync_model::{Clock, Operation, Outcome, RunId, StoredCounts, UnixMillis};
+use roaring::RoaringTreemap;
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
+use super::block::Block;
 use super::connection::{attach, open_for_apply};
-use super::feed_mark;
 use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
-use super::word::{json, signed, unsigned};
-use super::{hold, recent};
+use super::word::{signed, unsigned};
+use super::{feed_mark, hold, key_set, recent};
 use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
 /// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
@@ -93,15 +94,14 @@ pub(super) fn write_block(
     let mut block = Block {
         transaction,
         scope,
-        now,
         seq: before,
     };
-    write_rows(&mut block, summary)?;
+    write_rows(&mut block, summary, now)?;
     let changes = block.seq - before;
     let applied_seq = (changes > 0)
         .then(|| block.close(&AppliedCounts::from(summary)))
         .transpose()?;
-    write_directory(&block, summary)?;
+    write_directory(&block, summary, now)?;
     Ok(Told {
         changes,
         applied_seq,
@@ -132,129 +132,117 @@ pub(super) fn last_seq(transaction: &Connection, scope: &RunScope) -> Result<i64
     Ok(seq)
 }
 
-/// The changes of one run, which readers see together.
-pub(super) struct Block<'a> {
-    pub(super) transaction: &'a Transaction<'a>,
-    pub(super) scope: &'a RunScope,
-    pub(super) now: UnixMillis,
-    /// The number of the last change that was written.
-    pub(super) seq: i64,
-}
-
-impl Block<'_> {
-    /// Writes the changes that a statement finds, in its order, numbered on from the last one. Its columns are kind,
-    /// operation, user key, group key, reason, the row before and the row after. SQLite would number them by itself, but
-    /// only after it has kept all of them once more.
-    pub(super) fn tell(&mut self, statement: &str) -> Result<(), StoreError> {
-        const TELL: &str = "
-            INSERT INTO change (
-                tenant_id, seq, run_key, directory_key, kind, operation, user_key, group_key, reason, before, after
-            )
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        let mut find = self.transaction.prepare(statement)?;
-        if let Some(directory) = find.parameter_index(":directory_key")? {
-            find.raw_bind_parameter(directory, self.scope.directory_key)?;
-        }
-        let mut tell = self.transaction.prepare_cached(TELL)?;
-        let mut found = find.raw_query();
-        while let Some(row) = found.next()? {
-            let column = |place| row.get_ref(place).map(ToSqlOutput::Borrowed);
-            self.seq += 1;
-            tell.execute((
-                self.scope.tenant_id,
-                self.seq,
-                self.scope.run_key,
-                self.scope.directory_key,
-                column(0)?,
-                column(1)?,
-                column(2)?,
-                column(3)?,
-                column(4)?,
-                column(5)?,
-                column(6)?,
-            ))?;
-        }
-        Ok(())
-    }
-
-    /// Writes the closing record and keeps the tenant's counter. Returns the record's number.
-    pub(super) fn close(&mut self, counts: &AppliedCounts) -> Result<i64, StoreError> {
-        const CLOSE: &str = "
-            INSERT INTO change (tenant_id, seq, run_key, directory_key, kind, after)
-            VALUES (:tenant_id, :seq, :run_key, :directory_key, 4, :counts)";
-        const COUNT: &str = "
-            UPDATE tenant
-            SET last_seq = :seq
-            WHERE tenant_id = :tenant_id";
-        self.seq += 1;
-        self.transaction.execute(
-            CLOSE,
-            named_params! {
-                ":tenant_id": self.scope.tenant_id,
-                ":seq": self.seq,
-                ":run_key": self.scope.run_key,
-                ":directory_key": self.scope.directory_key,
-                ":counts": json(counts),
-            },
-        )?;
-        self.transaction.execute(
-            COUNT,
-            named_params! { ":tenant_id": self.scope.tenant_id, ":seq": self.seq },
-        )?;
-        feed_mark::announce(self.transaction)?;
-        Ok(self.seq)
-    }
-
-    fn run(&self, statement: &str, parameters: &[(&str, &dyn ToSql)]) -> Result<(), StoreError> {
-        self.transaction.execute(statement, parameters)?;
-        Ok(())
-    }
-}
-
 /// Rows and changes, in the order of RUNS §3.3: users and groups created or updated, memberships created, memberships
 /// deleted, groups deleted, users deleted.
-fn write_rows(block: &mut Block<'_>, summary: &PlanSummary) -> Result<(), StoreError> {
-    let tenant = block.scope.tenant_id;
-    let directory = block.scope.directory_key;
-    let (run, now) = (block.scope.run_key, block.now.0);
-    let scoped: &[(&str, &dyn ToSql)] = &[(":tenant_id", &tenant), (":directory_key", &directory)];
-    let of_tenant: &[(&str, &dyn ToSql)] = &[(":tenant_id", &tenant)];
-    let gone: &[(&str, &dyn ToSql)] = &[(":now", &now), (":run_key", &run)];
+fn write_rows(block: &mut Block<'_>, summary: &PlanSummary, now: UnixMillis) -> Result<(), StoreError> {
+    let transaction = block.transaction;
+    let run = |statement: &str, parameters: &[(&str, &dyn ToSql)]| transaction.execute(statement, parameters);
+    let scoped = named_params! {
+        ":tenant_id": block.scope.tenant_id,
+        ":directory_key": block.scope.directory_key,
+    };
+    let of_tenant = &scoped[..1];
+    let gone = named_params! { ":now": now.0, ":run_key": block.scope.run_key };
 
-    block.run(include_str!("sql/apply/01_user_identities.sql"), scoped)?;
-    block.run(include_str!("sql/apply/02_group_identities.sql"), scoped)?;
+    run(include_str!("sql/apply/01_user_identities.sql"), scoped)?;
+    run(include_str!("sql/apply/02_group_identities.sql"), scoped)?;
     if summary.users.created + summary.users.updated > 0 {
-        block.tell(include_str!("sql/apply/03_user_changes.sql"))?;
-        block.run(include_str!("sql/apply/04_users.sql"), scoped)?;
+        block.tell_users(include_str!("sql/apply/03_user_changes.sql"))?;
+        run(include_str!("sql/apply/04_users.sql"), scoped)?;
     }
     if summary.groups.created + summary.groups.updated > 0 {
-        block.tell(include_str!("sql/apply/05_group_changes.sql"))?;
-        block.run(include_str!("sql/apply/06_groups.sql"), scoped)?;
+        block.tell_groups(include_str!("sql/apply/05_group_changes.sql"))?;
+        run(include_str!("sql/apply/06_groups.sql"), scoped)?;
     }
-    block.run(include_str!("sql/apply/07_readings.sql"), &[])?;
+    run(include_str!("sql/apply/07_readings.sql"), &[])?;
     if summary.memberships.created > 0 {
-        block.tell(include_str!("sql/apply/08_membership_creations.sql"))?;
+        tell_created_memberships(block)?;
     }
     if summary.memberships.deleted > 0 {
-        block.tell(include_str!("sql/apply/09_membership_deletions.sql"))?;
+        tell_deleted_memberships(block)?;
     }
-    block.run(include_str!("sql/apply/10_lists_shrink.sql"), &[])?;
-    block.run(include_str!("sql/apply/11_lists_shrink_by_user.sql"), &[])?;
-    block.run(include_str!("sql/apply/12_lists_grow.sql"), of_tenant)?;
-    block.run(include_str!("sql/apply/13_lists_grow_by_user.sql"), of_tenant)?;
+    run(include_str!("sql/apply/08_emptied_lists.sql"), &[])?;
+    run(include_str!("sql/apply/09_lists.sql"), of_tenant)?;
     if summary.groups.deleted > 0 {
-        block.tell(include_str!("sql/apply/14_group_deletions.sql"))?;
-        block.run(include_str!("sql/apply/15_group_tombstones.sql"), gone)?;
+        block.tell_groups(include_str!("sql/apply/10_group_deletions.sql"))?;
+        run(include_str!("sql/apply/11_group_tombstones.sql"), gone)?;
     }
     if summary.users.deleted > 0 {
-        block.tell(include_str!("sql/apply/16_user_deletions.sql"))?;
-        block.run(include_str!("sql/apply/17_user_tombstones.sql"), gone)?;
+        block.tell_users(include_str!("sql/apply/12_user_deletions.sql"))?;
+        run(include_str!("sql/apply/13_user_tombstones.sql"), gone)?;
     }
     Ok(())
 }
 
+/// Readers are told of memberships that they see newly, group by group.
+fn tell_created_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
+    const CREATED: &str = "
+        SELECT group_key, created
+        FROM plan_member_list
+        WHERE created_count > 0
+        ORDER BY group_key";
+    let mut lists = block.transaction.prepare(CREATED)?;
+    let mut lists = lists.query([])?;
+    while let Some(list) = lists.next()? {
+        let users = key_set::from_column(list, 1)?;
+        block.tell_memberships(Operation::Create, None, list.get(0)?, &users)?;
+    }
+    Ok(())
+}
+
+/// Readers are told of memberships that they see no longer, group by group. The reason is the group's or the user's
+/// where one of them goes.
+fn tell_deleted_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
+    const DELETED: &str = "
+        SELECT l.group_key, l.deleted, g.reason
+        FROM plan_member_list AS l
+        LEFT JOIN plan_group AS g ON g.group_key = l.group_key AND g.operation = 3
+        WHERE l.deleted_count > 0
+        ORDER BY l.group_key";
+    const ABSENT: &str = "absent";
+    let mut users_who_go = plan_users_who_go(block.transaction)?;
+    users_who_go.remove(ABSENT);
+    let mut lists = block.transaction.prepare(DELETED)?;
+    let mut lists = lists.query([])?;
+    while let Some(list) = lists.next()? {
+        let group_key = list.get(0)?;
+        let mut users = key_set::from_column(list, 1)?;
+        let of_group: Option<String> = list.get(2)?;
+        if of_group.is_none() {
+            for (reason, gone) in &users_who_go {
+                let with_user = &users & gone;
+                users -= gone;
+                block.tell_memberships(Operation::Delete, Some(reason), group_key, &with_user)?;
+            }
+        }
+        let reason = of_group.as_deref().unwrap_or(ABSENT);
+        block.tell_memberships(Operation::Delete, Some(reason), group_key, &users)?;
+    }
+    Ok(())
+}
+
+/// The users whom the plan deletes, by reason.
+pub(super) fn plan_users_who_go(
+    transaction: &Connection,
+) -> Result<BTreeMap<String, RoaringTreemap>, StoreError> {
+    const GOING: &str = "
+        SELECT reason, user_key
+        FROM plan_user
+        WHERE operation = 3";
+    let mut going = transaction.prepare(GOING)?;
+    let mut going = going.query([])?;
+    let mut by_reason = BTreeMap::<String, RoaringTreemap>::new();
+    while let Some(row) = going.next()? {
+        by_reason
+            .entry(row.get(0)?)
+            .or_default()
+            .insert(key_set::member(row.get(1)?));
+    }
+    Ok(by_reason)
+}
+
 /// The directory after the apply: its counts, its next generation, what is due no longer.
-fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), StoreError> {
+fn write_directory(block: &Block<'_>, summary: &PlanSummary, now: UnixMillis) -> Result<(), StoreError> {
     const WRITE: &str = "
         UPDATE directory
         SET
@@ -286,7 +274,7 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
         memberships: after(summary.stored.memberships, &summary.memberships),
     };
     recent::note_stored(block.transaction, block.scope, stored)?;
-    block.run(
+    block.transaction.execute(
         WRITE,
         named_params! {
             ":tenant_id": block.scope.tenant_id,
@@ -294,11 +282,12 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary) -> Result<(), Store
             ":users": signed(stored.users),
             ":groups": signed(stored.groups),
             ":memberships": signed(stored.memberships),
-            ":now": block.now.0,
+            ":now": now.0,
             ":is_full": block.scope.mode == "full",
             ":read_began_at": block.scope.read_began_at,
             ":run_key": block.scope.run_key,
             ":full_mark": block.scope.full_mark,
         },
-    )
+    )?;
+    Ok(())
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use idsync_model::{EntityCounts, Outcome, RunId, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::connection::{attach, open_for_apply, open_run_file};
+use super::connection::{attach, open_for_apply};
 use super::feed_mark;
 use super::files::DataDir;
 use super::scope::{self, RunScope};
 use super::word::{from_json, from_word, milliseconds, unsigned};
-use super::{apply, hold, recent, runs, schedules};
+use super::{apply, hold, planner, recent, runs, schedules};
 use crate::{Applied, Approved, PlanSummary, RunRecord, StaleWhy, StoreError};
 
 /// A plan that lies in a file of its own.
@@ -239,9 +239,7 @@ fn check_files(store: &Connection, files: &DataDir, plan: &Kept, shown: &Kept) -
         return Ok(());
     }
     hold::check(store, files, &shown.run)?;
-    let newer = open_run_file(&files.held(&plan.run))?;
-    attach(&newer, &files.held(&shown.run), 4_096)?;
-    let deletes_more = newer.query_row(include_str!("sql/plan/deletes_more.sql"), [], |row| row.get(0))?;
+    let deletes_more = planner::deletes_more(&files.held(&plan.run), &files.held(&shown.run))?;
     if deletes_more || plan.summary.moved > shown.summary.moved {
         return Err(StoreError::SupersededBy {
             run: shown.run.clone(),

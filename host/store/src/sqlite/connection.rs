@@ -7,19 +7,25 @@ use idsync_model::{Clock, TenantName};
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, named_params};
 use rusqlite_migration::{M, Migrations};
 
-use super::feed_mark;
 use super::files::{DataDir, make_private};
+use super::{feed_mark, member_lists};
 use crate::StoreError;
 
 /// Marks the file as a store of idsync: the letters `idsy`.
 const APPLICATION_ID: i64 = 0x6964_7379;
 
 /// The steps that lead to the present version, which is their number.
-const STEPS: &[M<'static>] = &[
-    M::up(include_str!("migrations/0001_identity_store.sql")),
-    M::up(include_str!("migrations/0002_runs_over_time.sql")),
-    M::up(include_str!("migrations/0003_many_directories.sql")),
-];
+pub(super) fn steps() -> Vec<M<'static>> {
+    vec![
+        M::up(include_str!("migrations/0001_identity_store.sql")),
+        M::up(include_str!("migrations/0002_runs_over_time.sql")),
+        M::up(include_str!("migrations/0003_many_directories.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0004_member_lists.sql"),
+            member_lists::bring_over,
+        ),
+    ]
+}
 
 /// How long a statement waits for a writer of another process: longer than a large apply takes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
@@ -32,16 +38,12 @@ const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the store, makes it where there is none, and brings an older one up to this version.
 pub(super) fn open_writer(files: &DataDir, clock: &dyn Clock) -> Result<Connection, StoreError> {
-    let mut connection = open_steps(files, clock, STEPS)?;
+    let mut connection = open_steps(files, clock, steps())?;
     feed_mark::go_on_or_begin_anew(&mut connection, &files.database())?;
     Ok(connection)
 }
 
-fn open_steps(
-    files: &DataDir,
-    clock: &dyn Clock,
-    steps: &'static [M<'static>],
-) -> Result<Connection, StoreError> {
+fn open_steps(files: &DataDir, clock: &dyn Clock, steps: Vec<M<'static>>) -> Result<Connection, StoreError> {
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let path = files.database();
     make_private(&path)?;
@@ -171,7 +173,7 @@ fn upgrade(
     connection: &mut Connection,
     files: &DataDir,
     found: i64,
-    steps: &'static [M<'static>],
+    steps: Vec<M<'static>>,
 ) -> Result<(), StoreError> {
     if found > 0 {
         let path = files.copy_of_version(found);
@@ -180,7 +182,7 @@ fn upgrade(
         Backup::new(connection, &mut copy)?.run_to_completion(1024, Duration::ZERO, None)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    Migrations::from_slice(steps)
+    Migrations::new(steps)
         .to_latest(connection)
         .map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
@@ -231,17 +233,19 @@ mod tests {
 
     use super::*;
 
-    const FIRST: &[M<'static>] = &[M::up(include_str!("migrations/0001_identity_store.sql"))];
+    /// The steps up to a version.
+    fn up_to(version: usize) -> Vec<M<'static>> {
+        let mut steps = steps();
+        steps.truncate(version);
+        steps
+    }
 
-    const LATER: &[M<'static>] = &[
-        M::up(include_str!("migrations/0001_identity_store.sql")),
-        M::up("CREATE TABLE later (word TEXT)"),
-    ];
-
-    const BROKEN: &[M<'static>] = &[
-        M::up(include_str!("migrations/0001_identity_store.sql")),
-        M::up("CREATE TABLE later (word TEXT); INSERT INTO nowhere VALUES (1)"),
-    ];
+    /// The first version and one step after it.
+    fn first_and(step: &'static str) -> Vec<M<'static>> {
+        let mut steps = up_to(1);
+        steps.push(M::up(step));
+        steps
+    }
 
     fn tenants(connection: &Connection) -> i64 {
         connection
@@ -254,9 +258,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = DataDir::open(folder.path()).unwrap();
         let clock = SystemClock::new();
-        drop(open_steps(&files, &clock, FIRST).unwrap());
+        drop(open_steps(&files, &clock, up_to(1)).unwrap());
 
-        let upgraded = open_steps(&files, &clock, LATER).unwrap();
+        let upgraded = open_steps(&files, &clock, first_and("CREATE TABLE later (word TEXT)")).unwrap();
 
         assert_eq!(version(&upgraded, &files.database(), 2).unwrap(), 2);
         assert_eq!(tenants(&upgraded), 1, "`default` is not added again");
@@ -286,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = DataDir::open(folder.path()).unwrap();
         let clock = SystemClock::new();
-        let older = open_steps(&files, &clock, &STEPS[..2]).unwrap();
+        let older = open_steps(&files, &clock, up_to(2)).unwrap();
         older.execute_batch(DATA).unwrap();
         drop(older);
 
@@ -326,12 +330,13 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_leaves_the_older_store() {
+        const BROKEN: &str = "CREATE TABLE later (word TEXT); INSERT INTO nowhere VALUES (1)";
         let folder = tempfile::tempdir().unwrap();
         let files = DataDir::open(folder.path()).unwrap();
         let clock = SystemClock::new();
-        drop(open_steps(&files, &clock, FIRST).unwrap());
+        drop(open_steps(&files, &clock, up_to(1)).unwrap());
 
-        assert!(open_steps(&files, &clock, BROKEN).is_err());
+        assert!(open_steps(&files, &clock, first_and(BROKEN)).is_err());
 
         let store = open_writer(&files, &clock).unwrap();
         assert_eq!(tenants(&store), 1);

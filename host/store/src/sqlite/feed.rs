@@ -1,13 +1,14 @@
 //! Reads the change feed: the check of the position and the changes, at one moment.
 
-use idsync_model::{DeleteReason, DirectoryId, FeedCursor, FeedId, Operation, TenantName};
+use idsync_model::{DirectoryId, FeedCursor, FeedId, Operation, TenantName};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::runs::run_id;
-use super::scope;
-use super::word::{from_json, reason, signed, unreadable, unsigned};
-use crate::{ChangeBody, ChangePage, ChangeRow, PositionRefused, StoreError};
+use super::word::{reason, signed, unreadable, unsigned};
+use super::{key_set, scope};
+use crate::{ChangeBody, ChangePage, ChangeRow, GroupRow, PositionRefused, StoreError, UserRow};
 
 /// The id of a tenant's feed, and the number of its last change.
 pub(super) fn position(connection: &Connection, tenant_id: i64) -> Result<(FeedId, u64), StoreError> {
@@ -32,18 +33,6 @@ pub(super) fn changes(
     directory: Option<&DirectoryId>,
     limit: u64,
 ) -> Result<ChangePage, StoreError> {
-    const READ: &str = "
-        SELECT
-            c.seq, r.id, d.id, c.kind, c.operation, ui.external_id, gi.external_id, c.reason, c.before, c.after
-        FROM change AS c
-        CROSS JOIN run AS r ON r.run_key = c.run_key
-        CROSS JOIN directory AS d ON d.directory_key = c.directory_key
-        LEFT JOIN user_identity AS ui ON ui.user_key = c.user_key
-        LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
-        WHERE c.tenant_id = :tenant_id AND c.seq > :since
-          AND (:directory_key IS NULL OR c.directory_key = :directory_key)
-        ORDER BY c.seq
-        LIMIT :limit";
     let transaction = connection.transaction()?;
     let tenant_id = scope::tenant_id(&transaction, tenant)?;
     let directory_key = directory
@@ -56,19 +45,7 @@ pub(super) fn changes(
             why,
         });
     }
-    let mut changes = Vec::new();
-    {
-        let mut statement = transaction.prepare_cached(READ)?;
-        let mut rows = statement.query(named_params! {
-            ":tenant_id": tenant_id,
-            ":since": signed(since.seq),
-            ":directory_key": directory_key,
-            ":limit": signed(limit),
-        })?;
-        while let Some(row) = rows.next()? {
-            changes.push(from_row(&feed, row)?);
-        }
-    }
+    let changes = read(&transaction, &feed, tenant_id, directory_key, since.seq, limit)?;
     // A page that is not full ends with the last change, whoever's it is.
     let next = if (changes.len() as u64) < limit {
         last
@@ -110,6 +87,12 @@ fn refused(
     feed: &FeedId,
     last: u64,
 ) -> Result<Option<PositionRefused>, StoreError> {
+    const FIRST: &str = "
+        SELECT last_seq - changes + 1
+        FROM change_block
+        WHERE tenant_id = :tenant_id
+        ORDER BY last_seq
+        LIMIT 1";
     match &since.feed {
         Some(asked) if asked != feed => return Ok(Some(PositionRefused::AnotherFeed)),
         None if since.seq > 0 && is_renewed(connection, tenant_id)? => {
@@ -121,8 +104,9 @@ fn refused(
         return Ok(Some(PositionRefused::Beyond { last }));
     }
     let first: Option<i64> = connection
-        .prepare_cached("SELECT min(seq) FROM change WHERE tenant_id = :tenant_id")?
-        .query_row(named_params! { ":tenant_id": tenant_id }, |row| row.get(0))?;
+        .prepare_cached(FIRST)?
+        .query_row(named_params! { ":tenant_id": tenant_id }, |row| row.get(0))
+        .optional()?;
     // Whoever has taken the change before the first that is kept, or the last of all, misses nothing.
     let earliest = first.map_or(last, |first| unsigned(first - 1));
     Ok((since.seq < earliest).then_some(PositionRefused::Purged { earliest }))
@@ -136,58 +120,134 @@ fn is_renewed(connection: &Connection, tenant_id: i64) -> Result<bool, StoreErro
     Ok(is_renewed)
 }
 
-fn from_row(feed: &FeedId, row: &Row<'_>) -> Result<ChangeRow, StoreError> {
-    let body = match row.get::<_, i64>(3)? {
-        1 => ChangeBody::User {
-            operation: operation(row)?,
-            external_id: row.get(5)?,
-            row: stored(row, 9)?,
-            before: stored(row, 8)?,
-            reason: why(row)?,
-        },
-        2 => ChangeBody::Group {
-            operation: operation(row)?,
-            external_id: row.get(6)?,
-            row: stored(row, 9)?,
-            before: stored(row, 8)?,
-            reason: why(row)?,
-        },
-        3 => ChangeBody::Membership {
-            operation: operation(row)?,
-            group: row.get(6)?,
-            user: row.get(5)?,
-            reason: why(row)?,
-        },
-        _ => ChangeBody::Applied {
-            counts: stored(row, 9)?.unwrap_or_default(),
-        },
-    };
-    Ok(ChangeRow {
-        seq: unsigned(row.get(0)?),
-        feed: feed.clone(),
-        run: run_id(row.get(1)?)?,
-        directory: row
-            .get::<_, String>(2)?
+/// Up to `limit` changes after a number.
+fn read(
+    connection: &Connection,
+    feed: &FeedId,
+    tenant_id: i64,
+    directory_key: Option<i64>,
+    since: u64,
+    limit: u64,
+) -> Result<Vec<ChangeRow>, StoreError> {
+    const READ: &str = "
+        SELECT c.last_seq, c.changes, r.id, d.id, c.kind, c.operation, c.reason, gi.external_id, c.body
+        FROM change_block AS c
+        CROSS JOIN run AS r ON r.run_key = c.run_key
+        CROSS JOIN directory AS d ON d.directory_key = c.directory_key
+        LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
+        WHERE c.tenant_id = :tenant_id AND c.last_seq > :since
+          AND (:directory_key IS NULL OR c.directory_key = :directory_key)
+        ORDER BY c.last_seq";
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut statement = connection.prepare_cached(READ)?;
+    let mut rows = statement.query(named_params! {
+        ":tenant_id": tenant_id,
+        ":since": signed(since),
+        ":directory_key": directory_key,
+    })?;
+    let mut changes = Vec::new();
+    while changes.len() < limit {
+        let Some(row) = rows.next()? else {
+            break;
+        };
+        let last = unsigned(row.get(0)?);
+        let first = last + 1 - unsigned(row.get(1)?);
+        let run = run_id(row.get(2)?)?;
+        let directory: DirectoryId = row
+            .get::<_, String>(3)?
             .parse()
-            .map_err(|e| unreadable("a directory's id", e))?,
-        body,
-    })
+            .map_err(|e| unreadable("a directory's id", e))?;
+        // A reader may stop in the middle of a row.
+        let begin = first.max(since + 1);
+        let skip = usize::try_from(begin - first).unwrap_or(usize::MAX);
+        let bodies = bodies(connection, row, skip, limit - changes.len())?;
+        changes.extend((begin..=last).zip(bodies).map(|(seq, body)| ChangeRow {
+            seq,
+            feed: feed.clone(),
+            run: run.clone(),
+            directory: directory.clone(),
+            body,
+        }));
+    }
+    Ok(changes)
 }
 
-fn operation(row: &Row<'_>) -> Result<Operation, StoreError> {
-    Ok(match row.get::<_, i64>(4)? {
-        1 => Operation::Create,
-        2 => Operation::Update,
+/// A change of a user or a group, as a row of the feed has it.
+#[derive(Deserialize)]
+struct Step<R> {
+    before: Option<R>,
+    after: Option<R>,
+}
+
+/// What changed by a row of the feed, but for the first `skip` changes.
+fn bodies(
+    connection: &Connection,
+    row: &Row<'_>,
+    skip: usize,
+    limit: usize,
+) -> Result<Vec<ChangeBody>, StoreError> {
+    const USER: &str = "SELECT external_id FROM user_identity WHERE user_key = ?1";
+    let kind: i64 = row.get(4)?;
+    let operation = match row.get::<_, Option<i64>>(5)? {
+        Some(1) => Operation::Create,
+        Some(2) => Operation::Update,
         _ => Operation::Delete,
+    };
+    let reason = reason(row.get(6)?)?;
+    Ok(match kind {
+        1 => steps::<UserRow>(row)?
+            .skip(skip)
+            .take(limit)
+            .map(|Step { before, after }| ChangeBody::User {
+                operation,
+                external_id: id(after.as_ref().or(before.as_ref()), |user| &user.external_id),
+                row: after,
+                before,
+                reason,
+            })
+            .collect(),
+        2 => steps::<GroupRow>(row)?
+            .skip(skip)
+            .take(limit)
+            .map(|Step { before, after }| ChangeBody::Group {
+                operation,
+                external_id: id(after.as_ref().or(before.as_ref()), |group| &group.external_id),
+                row: after,
+                before,
+                reason,
+            })
+            .collect(),
+        3 => {
+            let group: String = row.get(7)?;
+            let mut ids = connection.prepare_cached(USER)?;
+            let users = key_set::from_column(row, 8)?;
+            let mut bodies = Vec::with_capacity(limit.min(4_096));
+            for user in users.iter().skip(skip).take(limit) {
+                bodies.push(ChangeBody::Membership {
+                    operation,
+                    group: group.clone(),
+                    user: ids.query_row([key_set::key(user)], |row| row.get(0))?,
+                    reason,
+                });
+            }
+            bodies
+        }
+        _ => vec![ChangeBody::Applied {
+            counts: from_json_column(row)?,
+        }],
     })
 }
 
-fn stored<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Option<T>, StoreError> {
-    row.get::<_, Option<String>>(column)?
-        .map(|text| from_json("a change", &text))
-        .transpose()
+fn steps<R: DeserializeOwned>(row: &Row<'_>) -> Result<impl Iterator<Item = Step<R>>, StoreError> {
+    Ok(from_json_column::<Vec<Step<R>>>(row)?.into_iter())
 }
 
-fn why(row: &Row<'_>) -> Result<Option<DeleteReason>, StoreError> {
-    reason(row.get(7)?)
+fn from_json_column<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError> {
+    let body = row.get_ref(8)?.as_bytes().map_err(rusqlite::Error::from)?;
+    serde_json::from_slice(body).map_err(|source| unreadable("a change", source))
+}
+
+/// The id in the row of a change, which has one before or after it.
+fn id<R>(row: Option<&R>, id: impl Fn(&R) -> &String) -> String {
+    row.map(id).cloned().unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 mod apply;
 mod approval;
 mod backup;
+mod block;
 mod connection;
 mod directories;
 mod export;
@@ -13,7 +14,9 @@ mod feed;
 mod feed_mark;
 mod files;
 mod hold;
+mod key_set;
 mod leases;
+mod member_lists;
 mod planner;
 mod port;
 mod purge;

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use idsync_model::{RunId, UnixMillis};
+use roaring::RoaringTreemap;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::files::remove_database;
 use super::word::{milliseconds, unsigned};
-use super::{Shared, lock};
+use super::{Shared, key_set, lock};
 use crate::{PurgeOrder, Purged, StoreError};
 
 /// How long runs are kept that nothing refers to.
@@ -115,9 +116,9 @@ fn believed_of_tenant(
 fn purge_changes(transaction: &Transaction<'_>, tenant_id: i64, cutoff: i64) -> Result<u64, StoreError> {
     // A block ends with the number that its run has as `applied_seq`. The run of a change is kept as long as the change.
     const ERASE: &str = "
-        DELETE FROM change
+        DELETE FROM change_block
         WHERE tenant_id = :tenant_id
-          AND seq <= (
+          AND last_seq <= (
               SELECT max(r.applied_seq)
               FROM run AS r
               WHERE r.tenant_id = :tenant_id
@@ -127,20 +128,23 @@ fn purge_changes(transaction: &Transaction<'_>, tenant_id: i64, cutoff: i64) -> 
                         FROM run AS young
                         WHERE young.tenant_id = :tenant_id
                           AND young.applied_seq >= (
-                              SELECT min(c.seq)
-                              FROM change AS c
+                              SELECT min(c.last_seq)
+                              FROM change_block AS c
                               WHERE c.tenant_id = :tenant_id
                           )
                           AND young.ended_at >= :cutoff
                     ),
                     9223372036854775807
                 )
-          )";
-    let erased = transaction.execute(
-        ERASE,
-        named_params! { ":tenant_id": tenant_id, ":cutoff": cutoff },
-    )?;
-    Ok(erased as u64)
+          )
+        RETURNING changes";
+    let mut statement = transaction.prepare(ERASE)?;
+    let mut erased = statement.query(named_params! { ":tenant_id": tenant_id, ":cutoff": cutoff })?;
+    let mut changes = 0;
+    while let Some(row) = erased.next()? {
+        changes += unsigned(row.get(0)?);
+    }
+    Ok(changes)
 }
 
 fn purge_directory(
@@ -165,7 +169,7 @@ fn purge_directory(
         DELETE FROM directory_group
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND deleted_at < :cutoff";
     const RECENT: &str = "
-        DELETE FROM recent_membership_deletion
+        DELETE FROM recent_list_deletion
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND deleted_at < :cutoff";
     const RAISE: &str = "
         UPDATE directory
@@ -209,24 +213,66 @@ fn purge_directory(
     Ok(())
 }
 
-/// Erases the ids that neither a row, a member list, a change nor the guard names.
+/// Erases the ids that neither a row, a member list, a change nor the guard names. Changes of users and groups have the
+/// ids themselves.
 fn purge_identities(
     transaction: &Transaction<'_>,
     tenant_id: i64,
     directory_key: i64,
 ) -> Result<u64, StoreError> {
-    const STEPS: [&str; 2] = [
-        include_str!("sql/purge/01_user_identities.sql"),
-        include_str!("sql/purge/02_group_identities.sql"),
-    ];
-    let mut erased = 0;
-    for step in STEPS {
-        erased += transaction.execute(
-            step,
-            named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key },
-        )?;
+    const USERS: &str = "
+        SELECT i.user_key
+        FROM user_identity AS i
+        WHERE i.tenant_id = :tenant_id AND i.directory_key = :directory_key
+          AND NOT EXISTS (SELECT 1 FROM directory_user AS u WHERE u.user_key = i.user_key)";
+    let of_directory = named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key };
+    let groups = transaction.execute(include_str!("sql/purge/1_group_identities.sql"), of_directory)?;
+    let mut rowless = RoaringTreemap::new();
+    {
+        let mut users = transaction.prepare(USERS)?;
+        let mut users = users.query(of_directory)?;
+        while let Some(user) = users.next()? {
+            rowless.insert(key_set::member(user.get(0)?));
+        }
     }
-    Ok(erased as u64)
+    // Mostly there is none, and then nothing need be looked through.
+    if !rowless.is_empty() {
+        rowless -= named_users(transaction, tenant_id, directory_key)?;
+    }
+    let mut erase = transaction.prepare("DELETE FROM user_identity WHERE user_key = ?1")?;
+    for user in &rowless {
+        erase.execute([key_set::key(user)])?;
+    }
+    Ok(groups as u64 + rowless.len())
+}
+
+/// The users of a directory whom a member list, a change of a membership or the guard names.
+fn named_users(
+    transaction: &Transaction<'_>,
+    tenant_id: i64,
+    directory_key: i64,
+) -> Result<RoaringTreemap, StoreError> {
+    const NAMED: &str = "
+        SELECT l.users
+        FROM group_identity AS i
+        CROSS JOIN member_list AS l ON l.group_key = i.group_key
+        WHERE i.tenant_id = :tenant_id AND i.directory_key = :directory_key
+        UNION ALL
+        SELECT c.body
+        FROM change_block AS c
+        WHERE c.tenant_id = :tenant_id AND c.directory_key = :directory_key AND c.kind = 3
+        UNION ALL
+        SELECT r.users
+        FROM recent_list_deletion AS r
+        WHERE r.directory_key = :directory_key";
+    let mut named = transaction.prepare(NAMED)?;
+    let mut named =
+        named.query(named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key })?;
+    let mut users = RoaringTreemap::new();
+    while let Some(row) = named.next()? {
+        users |= key_set::from_column(row, 0)?;
+    }
+    Ok(users)
 }
 
 /// Erases old runs that neither a kept change, a held plan, a tombstone nor the directory's state refers to.
@@ -236,7 +282,7 @@ fn purge_runs(
     directory_key: i64,
     cutoff: i64,
 ) -> Result<u64, StoreError> {
-    const OLD: &str = include_str!("sql/purge/03_old_runs.sql");
+    const OLD: &str = include_str!("sql/purge/2_old_runs.sql");
     const SKIPS: &str = "
         DELETE FROM run_skip
         WHERE tenant_id = :tenant_id AND run_key = :run_key";
@@ -278,7 +324,7 @@ fn purge_history(
             OR EXISTS (
                 SELECT 1
                 FROM run AS r
-                JOIN change AS c ON c.tenant_id = r.tenant_id AND c.seq = r.applied_seq
+                JOIN change_block AS c ON c.tenant_id = r.tenant_id AND c.last_seq = r.applied_seq
                 WHERE r.directory_key = :directory_key
             )
             OR EXISTS (SELECT 1 FROM held_plan WHERE directory_key = :directory_key)";

@@ -1,23 +1,19 @@
 //! Removes a directory: a run of its own, whose changes are one block.
 
 use idsync_model::{
-    DirectoryId, EntityCounts, ErrorKind, Failure, Mode, Outcome, RunId, TenantName, Trigger, UnixMillis,
+    DirectoryId, EntityCounts, ErrorKind, Failure, Mode, Operation, Outcome, RunId, TenantName, Trigger,
+    UnixMillis,
 };
+use roaring::RoaringTreemap;
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
-use super::apply::{Block, last_seq};
+use super::apply::last_seq;
+use super::block::Block;
 use super::connection::empty_journal;
 use super::runs::{self, Ending, RunRow};
 use super::word::unsigned;
-use super::{feed_mark, hold, leases, recent, scope, vault};
+use super::{feed_mark, hold, key_set, leases, recent, scope, vault};
 use crate::{Applied, AppliedCounts, RunFacts, StoreError};
-
-/// What readers are told, in the order of RUNS §3.3.
-const CHANGES: [&str; 3] = [
-    include_str!("sql/removal/01_membership_deletions.sql"),
-    include_str!("sql/removal/02_group_deletions.sql"),
-    include_str!("sql/removal/03_user_deletions.sql"),
-];
 
 /// Removes it. Returns besides the runs whose files can go.
 pub(super) fn remove(
@@ -28,13 +24,10 @@ pub(super) fn remove(
     now: UnixMillis,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
     const BURY: [&str; 2] = [
-        include_str!("sql/removal/04_group_tombstones.sql"),
-        include_str!("sql/removal/05_user_tombstones.sql"),
+        include_str!("sql/removal/3_group_tombstones.sql"),
+        include_str!("sql/removal/4_user_tombstones.sql"),
     ];
-    const FORGET: [&str; 2] = [
-        include_str!("sql/removal/06_lists.sql"),
-        include_str!("sql/removal/07_lists_by_user.sql"),
-    ];
+    const FORGET_LISTS: &str = include_str!("sql/removal/5_lists.sql");
     const CLOSE: &str = "
         UPDATE directory
         SET
@@ -71,24 +64,23 @@ pub(super) fn remove(
     let mut block = Block {
         transaction: &transaction,
         scope: &scope,
-        now,
         seq: before,
     };
-    let mut told = [0; 3];
-    for (statement, told) in CHANGES.iter().zip(&mut told) {
-        let seq = block.seq;
-        block.tell(statement)?;
-        *told = unsigned(block.seq - seq);
-    }
+    // In the order of RUNS §3.3.
+    tell_memberships(&mut block)?;
+    let memberships = block.seq - before;
+    block.tell_groups(include_str!("sql/removal/1_group_deletions.sql"))?;
+    let groups = block.seq - before - memberships;
+    block.tell_users(include_str!("sql/removal/2_user_deletions.sql"))?;
     let changes = block.seq - before;
     let deleted = |deleted| EntityCounts {
         deleted,
         ..EntityCounts::default()
     };
     let counts = AppliedCounts {
-        users: deleted(told[2]),
-        groups: deleted(told[1]),
-        memberships: deleted(told[0]),
+        users: deleted(unsigned(changes - memberships - groups)),
+        groups: deleted(unsigned(groups)),
+        memberships: deleted(unsigned(memberships)),
     };
     let applied_seq = (changes > 0).then(|| block.close(&counts)).transpose()?;
     let seq = block.seq;
@@ -105,9 +97,7 @@ pub(super) fn remove(
             },
         )?;
     }
-    for statement in FORGET {
-        transaction.execute(statement, keys)?;
-    }
+    transaction.execute(FORGET_LISTS, keys)?;
     vault::erase(&transaction, found)?;
     let ending = Ending {
         outcome: Outcome::Succeeded,
@@ -143,4 +133,40 @@ pub(super) fn remove(
         },
         ended,
     ))
+}
+
+/// Readers are told that every membership of the directory goes.
+fn tell_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
+    const LISTS: &str = "
+        SELECT l.group_key, l.users
+        FROM group_identity AS i
+        CROSS JOIN directory_group AS g ON g.group_key = i.group_key
+        CROSS JOIN member_list AS l ON l.group_key = i.group_key
+        WHERE i.directory_key = :directory_key AND g.deleted_at IS NULL
+        ORDER BY l.group_key";
+    let directory = named_params! { ":directory_key": block.scope.directory_key };
+    let live = live_users(block.transaction, block.scope.directory_key)?;
+    let mut lists = block.transaction.prepare(LISTS)?;
+    let mut lists = lists.query(directory)?;
+    while let Some(list) = lists.next()? {
+        let users = key_set::from_column(list, 1)? & &live;
+        block.tell_memberships(Operation::Delete, Some("removed"), list.get(0)?, &users)?;
+    }
+    Ok(())
+}
+
+/// The keys of a directory's users whom readers see.
+fn live_users(connection: &Connection, directory_key: i64) -> Result<RoaringTreemap, StoreError> {
+    const LIVE: &str = "
+        SELECT u.user_key
+        FROM user_identity AS i
+        CROSS JOIN directory_user AS u ON u.user_key = i.user_key
+        WHERE i.directory_key = :directory_key AND u.deleted_at IS NULL";
+    let mut live = connection.prepare_cached(LIVE)?;
+    let mut live = live.query(named_params! { ":directory_key": directory_key })?;
+    let mut users = RoaringTreemap::new();
+    while let Some(user) = live.next()? {
+        users.insert(key_set::member(user.get(0)?));
+    }
+    Ok(users)
 }

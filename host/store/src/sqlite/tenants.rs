@@ -57,14 +57,13 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Tenant>, StoreError> {
 
 /// Every table that holds rows of a tenant, those first that refer to others.
 const ERASE: &[&str] = &[
-    "DELETE FROM change WHERE tenant_id = :tenant_id",
-    "DELETE FROM membership WHERE tenant_id = :tenant_id",
-    "DELETE FROM membership_by_user WHERE tenant_id = :tenant_id",
+    "DELETE FROM change_block WHERE tenant_id = :tenant_id",
+    "DELETE FROM member_list WHERE tenant_id = :tenant_id",
     "DELETE FROM directory_user WHERE tenant_id = :tenant_id",
     "DELETE FROM directory_group WHERE tenant_id = :tenant_id",
     "DELETE FROM user_identity WHERE tenant_id = :tenant_id",
     "DELETE FROM group_identity WHERE tenant_id = :tenant_id",
-    "DELETE FROM recent_membership_deletion WHERE tenant_id = :tenant_id",
+    "DELETE FROM recent_list_deletion WHERE tenant_id = :tenant_id",
     "DELETE FROM lease WHERE tenant_id = :tenant_id",
     "DELETE FROM held_plan WHERE tenant_id = :tenant_id",
     "DELETE FROM run_skip WHERE tenant_id = :tenant_id",

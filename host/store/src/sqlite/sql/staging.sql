@@ -48,10 +48,14 @@ CREATE TABLE staged_group (
     read_at       INTEGER
 ) STRICT;
 
-CREATE TABLE staged_member (
-    group_no  INTEGER NOT NULL,
-    person_no INTEGER NOT NULL,
-    PRIMARY KEY (group_no, person_no)
+-- Member lists, a row for each part that was put: `people` is a set of person numbers, of which other parts may have
+-- some too.
+CREATE TABLE staged_list_part (
+    group_no INTEGER NOT NULL,
+    part_no  INTEGER NOT NULL,
+    members  INTEGER NOT NULL,
+    people   BLOB    NOT NULL,
+    PRIMARY KEY (group_no, part_no)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE staged_skip (

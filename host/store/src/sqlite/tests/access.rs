@@ -180,7 +180,7 @@ async fn a_tenant_goes_only_when_it_is_empty_and_takes_its_history_along() {
     let rows: i64 = house
         .raw()
         .query_row(
-            "SELECT (SELECT count(*) FROM user_identity) + (SELECT count(*) FROM change) + (SELECT count(*) FROM run)",
+            "SELECT (SELECT count(*) FROM user_identity) + (SELECT count(*) FROM change_block) + (SELECT count(*) FROM run)",
             [],
             |row| row.get(0),
         )

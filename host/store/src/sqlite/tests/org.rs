@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, OwnerId, PagePart, RunId,
-    Settings, TenantName, Trigger, UnixMillis, User,
+    Clock, DirectoryId, Entity, ExternalId, FeedCursor, Group, Held, MembersVersion, Mode, OwnerId, PagePart,
+    RunId, Settings, TenantName, Trigger, UnixMillis, User,
 };
 use rusqlite::{Connection, OpenFlags, named_params};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::super::word::{operation_number, word};
+use super::super::{feed, scope};
 use crate::{
-    Applied, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan, ReadWith,
-    RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
+    Applied, ChangeBody, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan,
+    ReadWith, RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
 };
 
 /// A clock that stands until it is moved, or that goes on by a step each time it is read.
@@ -267,50 +269,93 @@ impl House {
 
     /// The tenant's changes in their order.
     pub(super) fn changes(&self, tenant: &TenantName) -> Vec<Change> {
-        const CHANGES: &str = "
-            SELECT
-                c.seq, r.id, d.id, c.kind, c.operation, ui.external_id, gi.external_id, c.reason, c.before, c.after
-            FROM change AS c
-            JOIN tenant AS t ON t.tenant_id = c.tenant_id
-            JOIN run AS r ON r.run_key = c.run_key
-            JOIN directory AS d ON d.directory_key = c.directory_key
-            LEFT JOIN user_identity AS ui ON ui.user_key = c.user_key
-            LEFT JOIN group_identity AS gi ON gi.group_key = c.group_key
-            WHERE t.name = :tenant
-            ORDER BY c.seq";
-        let connection = self.raw();
-        let mut statement = connection.prepare(CHANGES).unwrap();
-        statement
-            .query_map(named_params! { ":tenant": tenant.as_str() }, |row| {
-                let json = |column| {
-                    row.get::<_, Option<String>>(column)
-                        .map(|text| text.map(|text| serde_json::from_str::<Value>(&text).unwrap()))
-                };
-                Ok(Change {
-                    seq: row.get(0)?,
-                    run: row.get(1)?,
-                    directory: row.get(2)?,
-                    kind: match row.get(3)? {
-                        1 => Some(Entity::User),
-                        2 => Some(Entity::Group),
-                        3 => Some(Entity::Membership),
-                        _ => None,
-                    },
-                    operation: row.get::<_, Option<i64>>(4)?.unwrap_or(0),
-                    user: row.get(5)?,
-                    group: row.get(6)?,
-                    reason: row.get(7)?,
-                    before: json(8)?,
-                    after: json(9)?,
-                })
-            })
+        let mut connection = self.raw();
+        let first_kept: u64 = connection
+            .query_row(
+                "SELECT coalesce(min(c.last_seq - c.changes), t.last_seq)
+                 FROM tenant AS t
+                 LEFT JOIN change_block AS c ON c.tenant_id = t.tenant_id
+                 WHERE t.name = :tenant",
+                named_params! { ":tenant": tenant.as_str() },
+                |row| row.get::<_, i64>(0),
+            )
             .unwrap()
-            .map(Result::unwrap)
+            .unsigned_abs();
+        let (id, _) = feed::position(&connection, scope::tenant_id(&connection, tenant).unwrap()).unwrap();
+        let since = FeedCursor::of(id, first_kept);
+        let page = feed::changes(&mut connection, tenant, &since, None, u64::MAX).unwrap();
+        page.rows
+            .into_iter()
+            .map(|change| {
+                let (kind, operation, user, group, reason, before, after) = match change.body {
+                    ChangeBody::User {
+                        operation,
+                        external_id,
+                        row,
+                        before,
+                        reason,
+                    } => (
+                        Some(Entity::User),
+                        operation_number(operation),
+                        Some(external_id),
+                        None,
+                        reason,
+                        before.map(value),
+                        row.map(value),
+                    ),
+                    ChangeBody::Group {
+                        operation,
+                        external_id,
+                        row,
+                        before,
+                        reason,
+                    } => (
+                        Some(Entity::Group),
+                        operation_number(operation),
+                        None,
+                        Some(external_id),
+                        reason,
+                        before.map(value),
+                        row.map(value),
+                    ),
+                    ChangeBody::Membership {
+                        operation,
+                        group,
+                        user,
+                        reason,
+                    } => (
+                        Some(Entity::Membership),
+                        operation_number(operation),
+                        Some(user),
+                        Some(group),
+                        reason,
+                        None,
+                        None,
+                    ),
+                    ChangeBody::Applied { counts } => (None, 0, None, None, None, None, Some(value(counts))),
+                };
+                Change {
+                    seq: i64::try_from(change.seq).unwrap(),
+                    run: change.run.to_string(),
+                    directory: change.directory.to_string(),
+                    kind,
+                    operation,
+                    user,
+                    group,
+                    reason: reason.map(word),
+                    before,
+                    after,
+                }
+            })
             .collect()
     }
 }
 
-/// One change as it is stored.
+fn value(row: impl serde::Serialize) -> Value {
+    serde_json::to_value(row).unwrap()
+}
+
+/// One change as readers are told of it.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) seq: i64,

@@ -196,9 +196,9 @@ async fn an_unchanged_run_writes_no_row() {
                  UNION ALL
                  SELECT 'group ' || group_key || ifnull(changed_at, '-') || ifnull(read_at, '-') FROM directory_group
                  UNION ALL
-                 SELECT 'pair ' || group_key || ' ' || user_key FROM membership
+                 SELECT 'list ' || group_key || ' ' || hex(users) FROM member_list
                  UNION ALL
-                 SELECT 'change ' || seq FROM change
+                 SELECT 'change ' || last_seq FROM change_block
                  UNION ALL
                  SELECT 'tenant ' || last_seq FROM tenant
                  UNION ALL

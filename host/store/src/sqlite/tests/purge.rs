@@ -239,7 +239,7 @@ async fn runs_6_7_of_a_removed_directory_the_hosts_time_counts() {
         "user_identity",
         "group_identity",
         "run",
-        "change",
+        "change_block",
     ] {
         assert_eq!(count(&house, table), 0, "{table}");
     }
@@ -389,7 +389,7 @@ async fn runs_4_3_what_the_guard_counts_of_memberships_goes_when_it_looks_back_n
     house.later(10 * DAY);
     purge(&house).await;
     assert_eq!(
-        count(&house, "recent_membership_deletion"),
+        count(&house, "recent_list_deletion"),
         1,
         "it is counted back from the first of the plans that are held"
     );
@@ -401,7 +401,7 @@ async fn runs_4_3_what_the_guard_counts_of_memberships_goes_when_it_looks_back_n
 
     house.store.apply(plan, RunFacts::default()).await.unwrap();
     purge(&house).await;
-    assert_eq!(count(&house, "recent_membership_deletion"), 0);
+    assert_eq!(count(&house, "recent_list_deletion"), 0);
 }
 
 #[tokio::test]
@@ -413,10 +413,10 @@ async fn memberships_that_went_are_forgotten_when_the_guard_looks_back_no_furthe
     house.sync(&acme, &ann.clone().group("g", &[])).await;
     house.later(2 * DAY);
     purge(&house).await;
-    assert_eq!(count(&house, "recent_membership_deletion"), 1);
+    assert_eq!(count(&house, "recent_list_deletion"), 1);
     house.later(Duration::from_secs(1));
     purge(&house).await;
-    assert_eq!(count(&house, "recent_membership_deletion"), 0);
+    assert_eq!(count(&house, "recent_list_deletion"), 0);
 }
 
 #[tokio::test]

@@ -30,9 +30,7 @@ fn recent(deleted: u64, most_stored: u64) -> Recent {
 fn rows_kept(house: &House) -> i64 {
     house
         .raw()
-        .query_row("SELECT count(*) FROM recent_membership_deletion", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT count(*) FROM recent_list_deletion", [], |row| row.get(0))
         .unwrap()
 }
 

@@ -1,14 +1,8 @@
 -- Readers are told of groups that are new or read differently.
 SELECT
-    2,
-    p.operation,
-    NULL,
-    p.group_key,
-    NULL,
-    CASE WHEN p.operation = 2 THEN json_object(
-        'external_id', i.external_id, 'name', g.name, 'description', g.description
-    ) END,
-    json_object('external_id', i.external_id, 'name', s.name, 'description', s.description)
+    p.operation, NULL, i.external_id,
+    g.name, g.description,
+    s.name, s.description
 FROM plan_group AS p
 CROSS JOIN group_identity AS i ON i.group_key = p.group_key
 CROSS JOIN staged_group AS s ON s.group_no = p.group_no

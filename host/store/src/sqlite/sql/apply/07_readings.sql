@@ -2,9 +2,11 @@
 -- is a time. The `+` has the lists looked through and the groups looked up, never the other way round.
 UPDATE directory_group AS g
 SET changed_at = s.changed_at, tag = s.tag, read_at = s.read_at
-FROM plan_list AS l
-JOIN staged_group AS s ON s.group_no = l.group_no
-WHERE g.group_key = +l.group_key
+FROM plan_staged_group AS p
+JOIN staged_group AS s ON s.group_no = p.group_no
+WHERE g.group_key = +p.group_key
+  AND p.is_live
+  AND s.list_state = 2
   AND (
       (g.changed_at, g.tag) IS NOT (s.changed_at, s.tag)
       OR s.changed_at IS NOT NULL AND g.read_at IS NOT s.read_at

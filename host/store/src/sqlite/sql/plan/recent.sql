@@ -44,16 +44,7 @@ SELECT
           AND NOT EXISTS (SELECT 1 FROM plan_group AS p WHERE p.group_key = g.group_key AND p.operation = 1)
     ),
     max(s.groups, a.groups),
-    (
-        SELECT count(*)
-        FROM recent_membership_deletion AS m
-        WHERE m.directory_key = :directory_key AND m.deleted_at > s.began_at
-          AND NOT EXISTS (
-              SELECT 1
-              FROM plan_member AS p
-              WHERE p.group_key = m.group_key AND p.user_key = m.user_key AND p.operation = 1
-          )
-    ),
+    s.began_at,
     max(s.memberships, a.memberships)
 FROM since AS s
 CROSS JOIN applied AS a;

@@ -1,7 +1,6 @@
 -- Groups of a plan as people know them.
 SELECT
     coalesce(i.external_id, n.external_id),
-    NULL,
     coalesce(s.name, g.name),
     p.reason
 FROM plan_head AS h

@@ -1,7 +1,6 @@
 -- Users of a plan as people know them.
 SELECT
     coalesce(i.external_id, n.external_id),
-    NULL,
     coalesce(s.email, u.email),
     p.reason
 FROM plan_head AS h

@@ -1,12 +1,8 @@
 -- Readers are told of groups that go.
 SELECT
-    2,
-    3,
-    NULL,
-    p.group_key,
-    p.reason,
-    json_object('external_id', i.external_id, 'name', g.name, 'description', g.description),
-    NULL
+    3, p.reason, i.external_id,
+    g.name, g.description,
+    NULL, NULL
 FROM plan_group AS p
 CROSS JOIN group_identity AS i ON i.group_key = p.group_key
 CROSS JOIN directory_group AS g ON g.group_key = p.group_key

@@ -6,7 +6,7 @@ WHERE r.tenant_id = :tenant_id
   AND r.directory_key = :directory_key
   AND r.ended_at < :cutoff
   AND r.outcome <> 'held'
-  AND NOT EXISTS (SELECT 1 FROM change AS c WHERE c.tenant_id = r.tenant_id AND c.seq = r.applied_seq)
+  AND NOT EXISTS (SELECT 1 FROM change_block AS c WHERE c.tenant_id = r.tenant_id AND c.last_seq = r.applied_seq)
   AND NOT EXISTS (SELECT 1 FROM held_plan AS p WHERE p.run_key = r.run_key)
   AND NOT EXISTS (SELECT 1 FROM lease AS l WHERE l.run_key = r.run_key)
   AND r.run_key NOT IN (

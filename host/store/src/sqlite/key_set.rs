@@ -1,0 +1,75 @@
+//! Sets of keys, as they lie in one column: a group's members take two bytes each at most, and two lists are compared
+//! without a lookup for each pair.
+
+use roaring::RoaringTreemap;
+use rusqlite::Row;
+
+use super::word::unreadable;
+use crate::StoreError;
+
+/// The bytes of a set; none for an empty one, so that SQL can tell it.
+pub(super) fn to_bytes(set: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if !set.is_empty() {
+        bytes.reserve_exact(set.serialized_size());
+        set.serialize_into(&mut bytes)
+            .expect("writing to memory does not fail");
+    }
+    bytes
+}
+
+/// The set that bytes stand for.
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<RoaringTreemap, StoreError> {
+    if bytes.is_empty() {
+        return Ok(RoaringTreemap::new());
+    }
+    RoaringTreemap::deserialize_from(bytes).map_err(|source| unreadable("a set of keys", source))
+}
+
+/// The set in a column, which may be null for an empty one.
+pub(super) fn from_column(row: &Row<'_>, column: usize) -> Result<RoaringTreemap, StoreError> {
+    let bytes = row
+        .get_ref(column)?
+        .as_blob_or_null()
+        .map_err(|source| unreadable("a set of keys", source))?;
+    from_bytes(bytes.unwrap_or_default())
+}
+
+/// A key of the store in a set. Keys are counted up from 1.
+pub(super) fn member(key: i64) -> u64 {
+    key.unsigned_abs()
+}
+
+/// A member of a set as a key.
+pub(super) fn key(member: u64) -> i64 {
+    i64::try_from(member).expect("only keys are put into sets, and they are counted up from 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_set_is_read_as_it_was_written(keys in prop::collection::btree_set(1_i64..i64::MAX, 0..50)) {
+            let set: RoaringTreemap = keys.iter().copied().map(member).collect();
+            let bytes = to_bytes(&set);
+            prop_assert_eq!(bytes.is_empty(), keys.is_empty());
+            let read = from_bytes(&bytes).unwrap();
+            prop_assert!(read.iter().map(key).eq(keys));
+        }
+
+        #[test]
+        fn bytes_that_are_no_set_are_an_error_or_another_set(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = from_bytes(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_set_that_was_cut_is_an_error() {
+        let bytes = to_bytes(&(1..1_000).collect());
+        assert!(from_bytes(&bytes[..bytes.len() - 1]).is_err());
+    }
+}

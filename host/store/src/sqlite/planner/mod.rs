@@ -1,0 +1,141 @@
+//! Makes plans: one ordered pass after the other over what was read and what is stored.
+
+mod lists;
+mod people;
+mod rows;
+
+use std::path::Path;
+
+use idsync_model::{RunId, StoredCounts, TenantName, UnixMillis};
+use rusqlite::{Connection, named_params};
+
+use super::connection::{attach, open_run_file};
+use super::recent;
+use super::scope::{self, RunScope};
+use super::word::{signed, unreadable, unsigned};
+use crate::{Plan, PlanSummary, PlannedCounts, RunBasis, StoreError};
+use people::Met;
+
+pub(super) use rows::{deletes_more, rows};
+
+/// The pass before new groups have their keys.
+const UNKNOWN_GROUPS: &str = include_str!("../sql/plan/1_new_groups.sql");
+
+/// The passes over groups after it, and whether each looks through the whole directory.
+const GROUPS: [(&str, bool); 3] = [
+    (include_str!("../sql/plan/2_staged_groups.sql"), true),
+    (include_str!("../sql/plan/3_groups.sql"), false),
+    (include_str!("../sql/plan/4_absent_groups.sql"), true),
+];
+
+/// Makes the plan of a run in the run's own file. `take_keys` gives the first of as many keys as are asked for.
+pub(super) fn make(
+    run_file: &Path,
+    store: &Path,
+    tenant: &TenantName,
+    run: &RunId,
+    basis: RunBasis,
+    now: UnixMillis,
+    take_keys: impl Fn(i64) -> Result<i64, StoreError>,
+) -> Result<Plan, StoreError> {
+    let mut connection = open_run_file(run_file)?;
+    attach(&connection, store, 8_192)?;
+    let transaction = connection.transaction()?;
+    // From here on the store is seen as of one moment.
+    let scope = scope::run(&transaction, tenant, run)?;
+    if unsigned(scope.generation) != basis.generation {
+        return Err(StoreError::Stale {
+            run: run.clone(),
+            planned: basis.generation,
+            found: unsigned(scope.generation),
+        });
+    }
+    transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
+    let directory = named_params! { ":directory_key": scope.directory_key };
+    let met = Met::meet(&transaction, scope.directory_key)?;
+    let new_groups = transaction.execute(UNKNOWN_GROUPS, directory)?;
+    let base = give_keys(&transaction, met.new, signed(new_groups as u64), take_keys)?;
+    let people = met.with_keys(&transaction, base)?;
+    for (pass, looks_through) in GROUPS {
+        transaction.execute(pass, if looks_through { directory } else { &[] })?;
+    }
+    lists::plan(&transaction, &people)?;
+    let summary = summary(&transaction, &scope, now)?;
+    transaction.commit()?;
+    Ok(Plan {
+        tenant: tenant.clone(),
+        directory: scope
+            .directory
+            .parse()
+            .map_err(|e| unreadable("a directory's id", e))?,
+        run: run.clone(),
+        generation: basis.generation,
+        summary,
+    })
+}
+
+/// Gives new users and groups their keys. Returns what those of users follow.
+fn give_keys(
+    run_file: &Connection,
+    users: i64,
+    groups: i64,
+    take_keys: impl Fn(i64) -> Result<i64, StoreError>,
+) -> Result<i64, StoreError> {
+    const GIVE: &str = "
+        INSERT INTO plan_head (only, user_key_base, group_key_base)
+        VALUES (1, :base, :base + :users)";
+    let base = if users + groups > 0 {
+        take_keys(users + groups)? - 1
+    } else {
+        0
+    };
+    run_file.execute(GIVE, named_params! { ":base": base, ":users": users })?;
+    Ok(base)
+}
+
+/// Takes keys for new identities from the store. Those of a plan that is never applied are lost, of 2⁶³.
+pub(super) fn take_keys(store: &Connection, count: i64) -> Result<i64, StoreError> {
+    const TAKE: &str = "
+        UPDATE identity_counter
+        SET next_key = next_key + :count
+        WHERE only = 1
+        RETURNING next_key - :count";
+    let first = store.query_row(TAKE, named_params! { ":count": count }, |row| row.get(0))?;
+    Ok(first)
+}
+
+fn summary(run_file: &Connection, scope: &RunScope, now: UnixMillis) -> Result<PlanSummary, StoreError> {
+    let recent = recent::deletions(run_file, scope, now)?;
+    let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
+    let mut summary = run_file.query_row(include_str!("../sql/plan/counts.sql"), keys, |row| {
+        let count = |column: usize| row.get::<_, i64>(column).map(unsigned);
+        let planned = |stored: u64, created, updated, deleted: u64, skipped| PlannedCounts {
+            created,
+            updated,
+            deleted,
+            unchanged: stored.saturating_sub(updated).saturating_sub(deleted),
+            skipped,
+        };
+        let stored = StoredCounts {
+            users: count(0)?,
+            groups: count(1)?,
+            memberships: count(2)?,
+        };
+        Ok(PlanSummary {
+            stored,
+            is_first: row.get(3)?,
+            users: planned(stored.users, count(4)?, count(5)?, count(6)?, count(13)?),
+            groups: planned(stored.groups, count(7)?, count(8)?, count(9)?, count(14)?),
+            memberships: planned(stored.memberships, count(10)?, 0, count(11)?, count(15)?),
+            memberships_deleted_with_user: count(12)?,
+            recent,
+            moved: 0,
+        })
+    })?;
+    // Nobody loses an address when all are new: a first sync sorts none.
+    if summary.users.updated + summary.users.deleted > 0 {
+        let moved = run_file.query_row(include_str!("../sql/plan/moved.sql"), [], |row| row.get(0))?;
+        summary.moved = unsigned(moved);
+    }
+    Ok(summary)
+}

@@ -1,0 +1,151 @@
+//! Looks at plans that were made: their rows as people know them, and whether one deletes more than another.
+
+use std::path::Path;
+
+use idsync_model::{DeleteReason, Entity, ExternalId, Operation};
+use rusqlite::{Connection, named_params};
+
+use super::super::connection::{attach, open_run_file};
+use super::super::key_set;
+use super::super::word::{operation_number, reason, signed, unreadable};
+use crate::{PlannedRow, StoreError};
+
+/// Rows of a plan with the names that people know them by.
+pub(in super::super) fn rows(
+    run_file: &Path,
+    store: &Path,
+    kind: Entity,
+    operation: Operation,
+    limit: u64,
+) -> Result<Vec<PlannedRow>, StoreError> {
+    const EXISTS: &str = "SELECT count(*) FROM main.sqlite_schema WHERE name = 'plan_member_list'";
+    let connection = open_run_file(run_file)?;
+    connection.pragma_update(None, "query_only", true)?;
+    attach(&connection, store, 4_096)?;
+    // There is no plan yet, or it is one of an earlier version, which is stale.
+    if connection.query_row(EXISTS, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(Vec::new());
+    }
+    match kind {
+        Entity::User => entities(
+            &connection,
+            include_str!("../sql/plan/rows_users.sql"),
+            kind,
+            operation,
+            limit,
+        ),
+        Entity::Group => entities(
+            &connection,
+            include_str!("../sql/plan/rows_groups.sql"),
+            kind,
+            operation,
+            limit,
+        ),
+        Entity::Membership => memberships(&connection, operation, limit),
+    }
+}
+
+fn id(text: String) -> Result<ExternalId, StoreError> {
+    ExternalId::new(text).map_err(|e| unreadable("an external id", e))
+}
+
+fn entities(
+    run_file: &Connection,
+    statement: &str,
+    kind: Entity,
+    operation: Operation,
+    limit: u64,
+) -> Result<Vec<PlannedRow>, StoreError> {
+    let mut statement = run_file.prepare(statement)?;
+    let mut found = statement.query(named_params! {
+        ":operation": operation_number(operation),
+        ":limit": signed(limit),
+    })?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push(PlannedRow {
+            kind,
+            operation,
+            external_id: id(row.get(0)?)?,
+            member: None,
+            label: row.get(1)?,
+            reason: reason(row.get(2)?)?,
+        });
+    }
+    Ok(rows)
+}
+
+/// By group, and then by user, in the order of the store's keys.
+fn memberships(
+    run_file: &Connection,
+    operation: Operation,
+    limit: u64,
+) -> Result<Vec<PlannedRow>, StoreError> {
+    const LISTS: &str = "
+        SELECT
+            CASE :operation WHEN 1 THEN l.created WHEN 3 THEN l.deleted END,
+            coalesce(i.external_id, n.external_id),
+            g.reason
+        FROM plan_head AS h
+        CROSS JOIN plan_member_list AS l
+        LEFT JOIN group_identity AS i ON i.group_key = l.group_key
+        LEFT JOIN plan_new_group AS n ON n.n = l.group_key - h.group_key_base
+        LEFT JOIN plan_group AS g ON g.group_key = l.group_key AND g.operation = 3
+        ORDER BY l.group_key";
+    const USER: &str = "
+        SELECT coalesce(i.external_id, n.external_id), u.reason
+        FROM plan_head AS h
+        LEFT JOIN user_identity AS i ON i.user_key = :user_key
+        LEFT JOIN plan_new_user AS n ON n.n = :user_key - h.user_key_base
+        LEFT JOIN plan_user AS u ON u.user_key = :user_key AND u.operation = 3";
+    let mut lists = run_file.prepare(LISTS)?;
+    let mut lists = lists.query(named_params! { ":operation": operation_number(operation) })?;
+    let mut user = run_file.prepare(USER)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut rows = Vec::new();
+    while rows.len() < limit {
+        let Some(list) = lists.next()? else {
+            break;
+        };
+        let group = id(list.get(1)?)?;
+        let of_group = reason(list.get(2)?)?;
+        for member in key_set::from_column(list, 0)?.iter().take(limit - rows.len()) {
+            let (member, of_user): (String, Option<String>) = user
+                .query_row(named_params! { ":user_key": key_set::key(member) }, |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let why = of_group.or(reason(of_user)?).unwrap_or(DeleteReason::Absent);
+            rows.push(PlannedRow {
+                kind: Entity::Membership,
+                operation,
+                external_id: group.clone(),
+                member: Some(id(member)?),
+                label: None,
+                reason: (operation == Operation::Delete).then_some(why),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// Whether a plan deletes something that an older one does not. Rows that are stored have the same keys in both.
+pub(in super::super) fn deletes_more(plan: &Path, older: &Path) -> Result<bool, StoreError> {
+    const LISTS: &str = "
+        SELECT p.deleted, o.deleted
+        FROM main.plan_member_list AS p
+        LEFT JOIN beside.plan_member_list AS o ON o.group_key = p.group_key
+        WHERE p.deleted_count > 0";
+    let plan = open_run_file(plan)?;
+    attach(&plan, older, 4_096)?;
+    if plan.query_row(include_str!("../sql/plan/deletes_more.sql"), [], |row| row.get(0))? {
+        return Ok(true);
+    }
+    let mut lists = plan.prepare(LISTS)?;
+    let mut lists = lists.query([])?;
+    while let Some(list) = lists.next()? {
+        if !key_set::from_column(list, 0)?.is_subset(&key_set::from_column(list, 1)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

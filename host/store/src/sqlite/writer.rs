@@ -380,6 +380,11 @@ impl Numbers {
             next,
         }
     }
+
+    /// Whether what is not kept was never given. Numbers are counted up from 1.
+    fn are_all_kept(&self) -> bool {
+        i64::try_from(self.kept.len()).is_ok_and(|kept| kept + 1 == self.next)
+    }
 }
 
 /// Gives each user's id a short number within the run.
@@ -410,10 +415,13 @@ impl<'a> People<'a> {
         if let Some(person_no) = self.numbers.kept.get(external_id) {
             return Ok(*person_no);
         }
-        let found = self
-            .find
-            .query_row([external_id.as_str()], |row| row.get(0))
-            .optional()?;
+        let found = if self.numbers.are_all_kept() {
+            None
+        } else {
+            self.find
+                .query_row([external_id.as_str()], |row| row.get(0))
+                .optional()?
+        };
         let person_no = if let Some(person_no) = found {
             person_no
         } else {

@@ -121,8 +121,8 @@ impl Moment {
     fn since(&self, earlier: &Self) -> String {
         format!(
             "{:.2?} ({:.2?} CPU)",
-            self.at - earlier.at,
-            self.cpu - earlier.cpu
+            self.at.saturating_duration_since(earlier.at),
+            self.cpu.saturating_sub(earlier.cpu)
         )
     }
 }

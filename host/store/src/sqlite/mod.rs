@@ -17,6 +17,7 @@ mod hold;
 mod key_set;
 mod leases;
 mod member_lists;
+mod numbers;
 mod planner;
 mod port;
 mod purge;

@@ -1,15 +1,15 @@
 //! The rows of one run's file, written in a transaction from checkpoint to checkpoint.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use idsync_model::{
     Entity, ExternalId, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis, User,
 };
 use roaring::RoaringTreemap;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::connection::open_run_file;
+use super::numbers::Numbers;
 use super::resuming::Head;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
 use super::{key_set, runs, scope};
@@ -62,29 +62,26 @@ impl Writer {
                 ":read_began_at": head.read_began_at.0,
             },
         )?;
-        file.execute_batch("BEGIN")?;
-        Ok(Self {
-            file,
-            lease,
-            numbers: Numbers::from(1),
-        })
+        Self::go_on(file, lease)
     }
 
     /// Goes on with a file that another run left at its last checkpoint.
     pub(super) fn resume(path: &Path, fence: i64, lease: LeaseCheck) -> Result<Self, StoreError> {
-        const NEXT: &str = "SELECT coalesce(max(person_no), 0) + 1 FROM staged_person";
         let file = open_run_file(path)?;
         file.pragma_update(None, "locking_mode", "exclusive")?;
         file.execute(
             "UPDATE staged_head SET fence = :fence",
             named_params! { ":fence": fence },
         )?;
-        let next_person = file.query_row(NEXT, [], |row| row.get(0))?;
+        Self::go_on(file, lease)
+    }
+
+    fn go_on(file: Connection, lease: LeaseCheck) -> Result<Self, StoreError> {
         file.execute_batch("BEGIN")?;
         Ok(Self {
+            numbers: Numbers::of(&file)?,
             file,
             lease,
-            numbers: Numbers::from(next_person),
         })
     }
 
@@ -104,10 +101,9 @@ impl Writer {
                 family_name = excluded.family_name,
                 active = excluded.active,
                 status = excluded.status";
-        let mut people = People::new(&self.file, &mut self.numbers)?;
         let mut put = self.file.prepare_cached(PUT)?;
         for user in users {
-            let person_no = people.number(&user.external_id)?;
+            let person_no = self.numbers.give(&self.file, &user.external_id)?;
             // By position, in the order of the names above: looking up names is a good part of a bulk load's time.
             put.execute((
                 person_no,
@@ -124,12 +120,13 @@ impl Writer {
     }
 
     pub(super) fn leave_out_users(&self, users: &[ExternalId]) -> Result<(), StoreError> {
-        const LEAVE_OUT: &str = "
-            DELETE FROM staged_user
-            WHERE person_no = (SELECT p.person_no FROM staged_person AS p WHERE p.external_id = :external_id)";
-        let mut statement = self.file.prepare_cached(LEAVE_OUT)?;
+        let mut leave_out = self
+            .file
+            .prepare_cached("DELETE FROM staged_user WHERE person_no = ?1")?;
         for user in users {
-            statement.execute(named_params! { ":external_id": user.as_str() })?;
+            if let Some(person_no) = self.numbers.find(&self.file, user)? {
+                leave_out.execute([person_no])?;
+            }
         }
         Ok(())
     }
@@ -211,10 +208,9 @@ impl Writer {
             return Err(StoreError::ListNotOpen { group: group.clone() });
         }
         if !users.is_empty() {
-            let mut people = People::new(&self.file, &mut self.numbers)?;
             let mut numbers = Vec::with_capacity(users.len());
             for user in users {
-                numbers.push(key_set::member(people.number(user)?));
+                numbers.push(key_set::member(self.numbers.give(&self.file, user)?));
             }
             // A set is built at its end many times faster than in its middle.
             numbers.sort_unstable();
@@ -360,80 +356,6 @@ impl Writer {
     /// What was skipped or mended so far: how many, and the first of each kind.
     pub(super) fn skipped(&self) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
         Ok((skip_counts(&self.file)?, runs::staged_skips(&self.file)?))
-    }
-}
-
-/// How many ids are kept in memory with their numbers: some 80 bytes each, and 350 at most. Most members of a page were
-/// put before, as users or as members of another group, and looking each up in the file is most of what a list costs.
-const KEPT_NUMBERS: usize = 200_000;
-
-/// The numbers that were given last, and the next one.
-struct Numbers {
-    kept: HashMap<ExternalId, i64>,
-    next: i64,
-}
-
-impl Numbers {
-    fn from(next: i64) -> Self {
-        Self {
-            kept: HashMap::new(),
-            next,
-        }
-    }
-
-    /// Whether what is not kept was never given. Numbers are counted up from 1.
-    fn are_all_kept(&self) -> bool {
-        i64::try_from(self.kept.len()).is_ok_and(|kept| kept + 1 == self.next)
-    }
-}
-
-/// Gives each user's id a short number within the run.
-struct People<'a> {
-    find: CachedStatement<'a>,
-    add: CachedStatement<'a>,
-    numbers: &'a mut Numbers,
-}
-
-impl<'a> People<'a> {
-    fn new(file: &'a Connection, numbers: &'a mut Numbers) -> Result<Self, StoreError> {
-        const FIND: &str = "
-            SELECT person_no
-            FROM staged_person
-            WHERE external_id = :external_id";
-        const ADD: &str = "
-            INSERT INTO staged_person (external_id, person_no)
-            VALUES (:external_id, :person_no)";
-        Ok(Self {
-            find: file.prepare_cached(FIND)?,
-            add: file.prepare_cached(ADD)?,
-            numbers,
-        })
-    }
-
-    /// The number of an id, a new one where it has none.
-    fn number(&mut self, external_id: &ExternalId) -> Result<i64, StoreError> {
-        if let Some(person_no) = self.numbers.kept.get(external_id) {
-            return Ok(*person_no);
-        }
-        let found = if self.numbers.are_all_kept() {
-            None
-        } else {
-            self.find
-                .query_row([external_id.as_str()], |row| row.get(0))
-                .optional()?
-        };
-        let person_no = if let Some(person_no) = found {
-            person_no
-        } else {
-            let person_no = self.numbers.next;
-            self.add.execute((external_id.as_str(), person_no))?;
-            self.numbers.next += 1;
-            person_no
-        };
-        if self.numbers.kept.len() < KEPT_NUMBERS {
-            self.numbers.kept.insert(external_id.clone(), person_no);
-        }
-        Ok(person_no)
     }
 }
 

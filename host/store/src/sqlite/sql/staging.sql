@@ -1,4 +1,5 @@
--- The file of one run: what it reads. Each table has one index, its key.
+-- The file of one run: what it reads. Each table has one index, its key; that of people gets another one when they are
+-- too many to be kept in memory.
 
 -- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the
 -- machine in which all of it was written. `is_finished` says that nothing can be put any more.
@@ -17,9 +18,9 @@ CREATE TABLE staged_head (
 
 -- Every user id that was put, also in member lists, with a short number for it.
 CREATE TABLE staged_person (
-    external_id TEXT    NOT NULL PRIMARY KEY,
-    person_no   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    person_no   INTEGER PRIMARY KEY,
+    external_id TEXT    NOT NULL
+) STRICT;
 
 CREATE TABLE staged_user (
     person_no    INTEGER PRIMARY KEY,

@@ -1,0 +1,102 @@
+//! The short numbers that a run's file has for users' ids. Whoever is named by a list was mostly put before, as a user or
+//! in another list, so ids are looked up far more often than they are added.
+
+use std::collections::HashMap;
+
+use idsync_model::ExternalId;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::word::unreadable;
+use crate::StoreError;
+
+/// As many ids are kept in memory: some 80 bytes each, and 350 at most. The file has no index of them until there are
+/// more, because adding to one that is in no order of its own is most of what adding costs.
+const KEPT: usize = if cfg!(test) { 4 } else { 200_000 };
+
+/// The numbers that were given, counted up from 1.
+pub(super) struct Numbers {
+    kept: HashMap<ExternalId, i64>,
+    next: i64,
+    is_indexed: bool,
+}
+
+impl Numbers {
+    /// Those of a file, which may be empty.
+    pub(super) fn of(file: &Connection) -> Result<Self, StoreError> {
+        const ALL: &str = "
+            SELECT person_no, external_id
+            FROM staged_person
+            ORDER BY person_no
+            LIMIT ?1";
+        let last: i64 = file.query_row(
+            "SELECT coalesce(max(person_no), 0) FROM staged_person",
+            [],
+            |row| row.get(0),
+        )?;
+        let mut numbers = Self {
+            kept: HashMap::new(),
+            next: last + 1,
+            is_indexed: false,
+        };
+        let mut all = file.prepare(ALL)?;
+        let mut all = all.query([i64::try_from(KEPT).unwrap_or(i64::MAX)])?;
+        while let Some(row) = all.next()? {
+            let id = ExternalId::new(row.get::<_, String>(1)?).map_err(|e| unreadable("a user's id", e))?;
+            numbers.kept.insert(id, row.get(0)?);
+        }
+        numbers.index_where_full(file)?;
+        Ok(numbers)
+    }
+
+    /// The number of an id, where it has one.
+    pub(super) fn find(
+        &self,
+        file: &Connection,
+        external_id: &ExternalId,
+    ) -> Result<Option<i64>, StoreError> {
+        const FIND: &str = "
+            SELECT person_no
+            FROM staged_person
+            WHERE external_id = ?1";
+        if let Some(number) = self.kept.get(external_id) {
+            return Ok(Some(*number));
+        }
+        if !self.is_indexed {
+            return Ok(None);
+        }
+        let found = file
+            .prepare_cached(FIND)?
+            .query_row([external_id.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(found)
+    }
+
+    /// The number of an id, a new one where it has none.
+    pub(super) fn give(&mut self, file: &Connection, external_id: &ExternalId) -> Result<i64, StoreError> {
+        const ADD: &str = "
+            INSERT INTO staged_person (person_no, external_id)
+            VALUES (?1, ?2)";
+        if let Some(number) = self.find(file, external_id)? {
+            return Ok(number);
+        }
+        let number = self.next;
+        file.prepare_cached(ADD)?
+            .execute((number, external_id.as_str()))?;
+        self.next += 1;
+        if !self.is_indexed {
+            self.kept.insert(external_id.clone(), number);
+            self.index_where_full(file)?;
+        }
+        Ok(number)
+    }
+
+    fn index_where_full(&mut self, file: &Connection) -> Result<(), StoreError> {
+        const INDEX: &str =
+            "CREATE UNIQUE INDEX IF NOT EXISTS staged_person_by_id ON staged_person (external_id)";
+        if !self.is_indexed && self.kept.len() >= KEPT {
+            file.execute_batch(INDEX)?;
+            self.is_indexed = true;
+        }
+        Ok(())
+    }
+}

@@ -2,9 +2,9 @@
 
 use idsync_model::{DirectoryId, FeedCursor, FeedId, Operation, TenantName};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::block::{GroupColumns, Step, UserColumns};
 use super::runs::run_id;
 use super::word::{reason, signed, unreadable, unsigned};
 use super::{key_set, scope};
@@ -172,13 +172,6 @@ fn read(
     Ok(changes)
 }
 
-/// A change of a user or a group, as a row of the feed has it.
-#[derive(Deserialize)]
-struct Step<R> {
-    before: Option<R>,
-    after: Option<R>,
-}
-
 /// What changed by a row of the feed, but for the first `skip` changes.
 fn bodies(
     connection: &Connection,
@@ -195,26 +188,32 @@ fn bodies(
     };
     let reason = reason(row.get(6)?)?;
     Ok(match kind {
-        1 => steps::<UserRow>(row)?
+        1 => steps(row)?
             .skip(skip)
             .take(limit)
-            .map(|Step { before, after }| ChangeBody::User {
-                operation,
-                external_id: id(after.as_ref().or(before.as_ref()), |user| &user.external_id),
-                row: after,
-                before,
-                reason,
+            .map(|(before, after)| {
+                let (before, after) = (before.map(user_row), after.map(user_row));
+                ChangeBody::User {
+                    operation,
+                    external_id: id(after.as_ref().or(before.as_ref()), |user| &user.external_id),
+                    row: after,
+                    before,
+                    reason,
+                }
             })
             .collect(),
-        2 => steps::<GroupRow>(row)?
+        2 => steps(row)?
             .skip(skip)
             .take(limit)
-            .map(|Step { before, after }| ChangeBody::Group {
-                operation,
-                external_id: id(after.as_ref().or(before.as_ref()), |group| &group.external_id),
-                row: after,
-                before,
-                reason,
+            .map(|(before, after)| {
+                let (before, after) = (before.map(group_row), after.map(group_row));
+                ChangeBody::Group {
+                    operation,
+                    external_id: id(after.as_ref().or(before.as_ref()), |group| &group.external_id),
+                    row: after,
+                    before,
+                    reason,
+                }
             })
             .collect(),
         3 => {
@@ -236,6 +235,27 @@ fn bodies(
             counts: from_json_column(row)?,
         }],
     })
+}
+
+fn user_row(columns: UserColumns<String>) -> UserRow {
+    let (external_id, email, username, display_name, given_name, family_name, status) = columns;
+    UserRow {
+        external_id,
+        email,
+        username,
+        display_name,
+        given_name,
+        family_name,
+        status,
+    }
+}
+
+fn group_row((external_id, name, description): GroupColumns<String>) -> GroupRow {
+    GroupRow {
+        external_id,
+        name,
+        description,
+    }
 }
 
 fn steps<R: DeserializeOwned>(row: &Row<'_>) -> Result<impl Iterator<Item = Step<R>>, StoreError> {

@@ -10,7 +10,8 @@ CREATE TABLE member_list (
 ) STRICT;
 
 -- Changes from `last_seq - changes + 1` to `last_seq`, all of one kind, operation and reason. `body` holds them:
---   kind 1, 2  a JSON array of {"before", "after"}
+--   kind 1, 2  a JSON array of pairs, the row before and the row after, each null or an array of its columns:
+--              external id, e-mail, login, display, given and family name, status; or external id, name, description
 --   kind 3     a set of user keys, in whose order the memberships of `group_key` are numbered
 --   kind 4     the run's counts, as JSON
 CREATE TABLE change_block (
@@ -39,15 +40,36 @@ CREATE TABLE recent_list_deletion (
     PRIMARY KEY (directory_key, group_key, deleted_at)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO change_block (
-    tenant_id, last_seq, changes, run_key, directory_key, kind, operation, reason, body
+WITH step AS (
+    SELECT
+        tenant_id, seq, kind, run_key, directory_key, operation, reason,
+        iif(before IS NULL, 'null', CASE kind
+            WHEN 1 THEN json_array(
+                before ->> 'external_id', before ->> 'email', before ->> 'username', before ->> 'display_name',
+                before ->> 'given_name', before ->> 'family_name', before ->> 'status'
+            )
+            ELSE json_array(before ->> 'external_id', before ->> 'name', before ->> 'description')
+        END) AS before,
+        iif(after IS NULL, 'null', CASE kind
+            WHEN 1 THEN json_array(
+                after ->> 'external_id', after ->> 'email', after ->> 'username', after ->> 'display_name',
+                after ->> 'given_name', after ->> 'family_name', after ->> 'status'
+            )
+            ELSE json_array(after ->> 'external_id', after ->> 'name', after ->> 'description')
+        END) AS after
+    FROM change
+    WHERE kind IN (1, 2)
 )
+INSERT INTO change_block (tenant_id, last_seq, changes, run_key, directory_key, kind, operation, reason, body)
 SELECT
     tenant_id, seq, 1, run_key, directory_key, kind, operation, reason,
-    CAST(iif(kind = 4, after, json_array(json_object('before', json(before), 'after', json(after)))) AS BLOB)
+    CAST(json_array(json_array(json(before), json(after))) AS BLOB)
+FROM step
+UNION ALL
+SELECT tenant_id, seq, 1, run_key, directory_key, kind, NULL, NULL, CAST(after AS BLOB)
 FROM change
-WHERE kind <> 3
-ORDER BY tenant_id, seq;
+WHERE kind = 4
+ORDER BY 1, 2;
 
 -- Plans and stagings of before are of another shape: none is applied or gone on with.
 UPDATE directory SET generation = generation + 1;

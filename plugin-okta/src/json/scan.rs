@@ -157,12 +157,19 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     fn skip_string(&mut self) -> Result<bool, Fault> {
         self.at += 1;
-        // Most strings are short and without escapes: their end is found with one look.
-        if let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            self.at += plain_bytes(chunk);
-            if self.here() == b'"' {
-                self.at += 1;
-                return Ok(false);
+        // Most strings are short and without escapes: their end is found with one look or two.
+        for _ in 0..2 {
+            let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) else {
+                break;
+            };
+            let plain = plain_bytes(chunk);
+            self.at += plain;
+            if plain < CHUNK_BYTES {
+                if self.here() == b'"' {
+                    self.at += 1;
+                    return Ok(false);
+                }
+                break;
             }
         }
         let (at, has_escapes) = past_string(self.bytes, self.at)?;

@@ -1,3 +1,5 @@
+//! The reader against `serde_json`: what is taken, what is refused, what is found in it.
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -14,6 +14,7 @@ use crate::clock::OktaClock;
 use crate::describe::VERSION;
 use crate::failure::{ErrorKind, Failure};
 use crate::host::{Body as _, Headers, Host, HttpRequest, Method, TransportError};
+use crate::json;
 use crate::okta_error::OktaError;
 use crate::pace::{Bucket, Pace, Permit, Turn};
 use crate::retry::{Budget, Step, Tries};
@@ -431,7 +432,7 @@ impl Answer {
 
     /// The body as JSON of this shape. `what` says in the failure what was read.
     pub fn json<'a, T: Deserialize<'a>>(&'a self, stage: &'static str, what: &str) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::read(&self.body).map_err(|error| {
             let seen = match self.body.iter().find(|b| !b.is_ascii_whitespace()) {
                 None => "an empty body".to_owned(),
                 Some(b'<') => "HTML or XML".to_owned(),

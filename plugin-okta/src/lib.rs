@@ -20,6 +20,7 @@ pub mod failure;
 pub mod guide;
 pub mod hints;
 pub mod host;
+pub mod json;
 pub mod link;
 pub mod model;
 mod notify;

@@ -20,6 +20,9 @@ use crate::pace::Bucket;
 const SMALLEST_LIMIT: u32 = 10;
 /// Okta's own links have a few hundred bytes; what is longer is none of its.
 const LONGEST_TARGET_BYTES: usize = 8 << 10;
+/// No listing has more pages than this: at 500 rows each, as many rows as a run may stage. One that goes on is linked on
+/// for ever.
+pub const MOST_PAGES: usize = 100_000;
 
 /// One listing.
 pub struct Listing<'c, 'h, H: Host> {
@@ -31,7 +34,7 @@ pub struct Listing<'c, 'h, H: Host> {
     limit: u32,
     expand: Option<&'static str>,
     next: Option<String>,
-    followed: HashSet<[u8; 32]>,
+    followed: HashSet<u64>,
     is_first: bool,
     /// Whether a page had to be asked for in smaller pieces.
     pub was_shrunk: bool,
@@ -187,6 +190,9 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
         if target.len() > LONGEST_TARGET_BYTES {
             return Err(broken(format!("the link to it has {} bytes", target.len())));
         }
+        if self.followed.len() >= MOST_PAGES {
+            return Err(broken(format!("it has not ended after {MOST_PAGES} pages")));
+        }
         if !self.followed.insert(digest(&target)) {
             return Err(broken(format!("the link `{}` was followed before", shown(&url))));
         }
@@ -221,9 +227,12 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
     }
 }
 
-/// What is kept of a target that was followed: an org that links on for ever fills no memory with its links.
-fn digest(target: &str) -> [u8; 32] {
-    Sha256::digest(target.as_bytes()).into()
+/// What is kept of a target that was followed: an org that links on for ever fills no memory with its links. That two of
+/// so few have the same is too unlikely to happen.
+fn digest(target: &str) -> u64 {
+    let digest = Sha256::digest(target.as_bytes());
+    let first_bytes = digest.iter().take(size_of::<u64>());
+    first_bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 impl Page {

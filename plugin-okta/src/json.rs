@@ -1,0 +1,260 @@
+//! Reads JSON (RFC 8259) into types, as `serde_json` does, but skips faster what they don't ask for: of a listing that is
+//! nearly all.
+//!
+//! What is taken is what `serde_json` takes of a `str`, with one exception: an object is an object, never a list of its
+//! fields (RUNS §1.3). Types must not contain themselves: how deep they go is how deep this goes.
+
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+use scan::{Fault, Raw, Scanner};
+
+/// Why a text could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Error {
+    what: String,
+}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self {
+            what: what.to_string(),
+        }
+    }
+}
+
+/// Reads a whole text. Types with enums are not supported.
+pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Error {
+        what: error.to_string(),
+    })?;
+    let mut reader = Reader {
+        scanner: Scanner::new(text),
+    };
+    T::deserialize(&mut reader)
+        .and_then(|value| {
+            reader.scan(Scanner::end)?;
+            Ok(value)
+        })
+        .map_err(|error| Error {
+            what: format!("{error}, at byte {}", reader.scanner.at),
+        })
+}
+
+struct Reader<'de> {
+    scanner: Scanner<'de>,
+}
+
+impl<'de> Reader<'de> {
+    #[expect(clippy::inline_always, reason = "its steps are: see there")]
+    #[inline(always)]
+    fn scan<T>(&mut self, step: impl FnOnce(&mut Scanner<'de>) -> Result<T, Fault>) -> Result<T, Error> {
+        step(&mut self.scanner).map_err(|fault| de::Error::custom(fault.as_str()))
+    }
+
+    fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let raw = self.scan(Scanner::string)?;
+        if raw.has_escapes {
+            return visitor.visit_string(decoded(&raw)?);
+        }
+        visitor.visit_borrowed_str(raw.inside)
+    }
+
+    fn object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        self.scanner.take();
+        let mut fields = Inside::new(self);
+        let value = visitor.visit_map(&mut fields)?;
+        fields.check_over()?;
+        Ok(value)
+    }
+
+    fn list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        self.scanner.take();
+        let mut items = Inside::new(self);
+        let value = visitor.visit_seq(&mut items)?;
+        items.check_over()?;
+        Ok(value)
+    }
+
+    fn number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let written = self.scan(Scanner::number)?;
+        let number: serde_json::Number = serde_json::from_str(written).map_err(de::Error::custom)?;
+        number.deserialize_any(visitor).map_err(de::Error::custom)
+    }
+}
+
+/// A string without its escapes.
+fn decoded(raw: &Raw<'_>) -> Result<String, Error> {
+    serde_json::from_str(raw.whole).map_err(de::Error::custom)
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.scanner.peek() {
+            b'"' => self.string(visitor),
+            b'{' => self.object(visitor),
+            b'[' => self.list(visitor),
+            b'n' => {
+                self.scan(|scanner| scanner.word(b"null"))?;
+                visitor.visit_unit()
+            }
+            b't' => {
+                self.scan(|scanner| scanner.word(b"true"))?;
+                visitor.visit_bool(true)
+            }
+            b'f' => {
+                self.scan(|scanner| scanner.word(b"false"))?;
+                visitor.visit_bool(false)
+            }
+            b'-' | b'0'..=b'9' => self.number(visitor),
+            _ => Err(de::Error::custom(Fault::Value.as_str())),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.scanner.peek() == b'n' {
+            self.scan(|scanner| scanner.word(b"null"))?;
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.scanner.peek() {
+            b'"' => self.string(visitor),
+            _ => Err(de::Error::custom("no string where one must be")),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.scanner.peek() {
+            b'{' => self.object(visitor),
+            _ => Err(de::Error::custom("no object where one must be")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.scanner.peek() {
+            b'[' => self.list(visitor),
+            _ => Err(de::Error::custom("no list where one must be")),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.scan(Scanner::skip_value)?;
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct enum
+    }
+}
+
+/// What is inside an object or a list, whose first bracket was taken.
+struct Inside<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    is_first: bool,
+    is_over: bool,
+}
+
+impl<'r, 'de> Inside<'r, 'de> {
+    fn new(reader: &'r mut Reader<'de>) -> Self {
+        Self {
+            reader,
+            is_first: true,
+            is_over: false,
+        }
+    }
+
+    /// Fails when whoever reads has left something.
+    fn check_over(&self) -> Result<(), Error> {
+        if self.is_over {
+            return Ok(());
+        }
+        Err(de::Error::custom("more items than there may be"))
+    }
+
+    /// Whether there is another item; else the last bracket is taken.
+    #[inline]
+    fn has_more(&mut self, end: u8, fault: Fault) -> Result<bool, Error> {
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        let scanner = &mut self.reader.scanner;
+        match scanner.peek() {
+            byte if byte == end => {
+                scanner.take();
+                self.is_over = true;
+                Ok(false)
+            }
+            _ if is_first => Ok(true),
+            b',' => {
+                scanner.take();
+                Ok(true)
+            }
+            _ => Err(de::Error::custom(fault.as_str())),
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Inside<'_, 'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        if !self.has_more(b'}', Fault::ObjectEnd)? {
+            return Ok(None);
+        }
+        if self.reader.scanner.peek() != b'"' {
+            return Err(de::Error::custom(Fault::Key.as_str()));
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        self.reader.scan(Scanner::colon)?;
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        if !self.has_more(b']', Fault::ListEnd)? {
+            return Ok(None);
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+}

@@ -1,5 +1,6 @@
 //! The benchmarks of idsync: `cargo xtask bench` builds and starts this.
 
+mod boundary;
 mod figure;
 mod instance;
 mod native;
@@ -29,6 +30,8 @@ enum Command {
     Yardstick(yardstick::Options),
     /// Sync a directory that idsync set up, with the plugin's logic as native code
     Native(native::Options),
+    /// Call a plugin and let it put rows, for `cargo xtask counts`
+    Boundary(boundary::Options),
     /// Start instances of the Okta plugin from the cache of compiled components
     Instance(instance::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::main(&options),
         Command::Yardstick(options) => yardstick::main(&options).map(|()| true),
         Command::Native(options) => native::main(&options),
+        Command::Boundary(options) => boundary::main(&options).map(|()| true),
         Command::Instance(options) => instance::main(&options).map(|()| true),
     };
     match ended {

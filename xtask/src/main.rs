@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod cargo;
 mod control;
+mod counts;
 mod demo;
 mod dist;
 mod out;
@@ -57,6 +58,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Count the instructions of plan, apply, pages and the boundary, beside kept figures; needs valgrind
+    Counts(counts::Options),
     /// Read recorded answers of real Okta orgs with the plugin's own types
     Recordings {
         /// The folder with the recordings and their index.json
@@ -80,6 +83,7 @@ fn run(task: Task) -> Result<()> {
         Task::Dist => dist::run(&workspace),
         Task::Sim { arguments } => sim::run(&workspace, &arguments),
         Task::Bench { arguments } => bench::run(&workspace, &arguments),
+        Task::Counts(options) => counts::run(&workspace, &options),
         Task::Recordings { folder } => recordings::run(&folder),
         Task::Tidy { write } => tidy::run(&workspace, write),
     }
@@ -90,7 +94,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             out::error(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<counts::NoValgrind>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -91,12 +91,18 @@ impl Numbers {
     }
 
     fn index_where_full(&mut self, file: &Connection) -> Result<(), StoreError> {
-        const INDEX: &str =
-            "CREATE UNIQUE INDEX IF NOT EXISTS staged_person_by_id ON staged_person (external_id)";
         if !self.is_indexed && self.kept.len() >= KEPT {
-            file.execute_batch(INDEX)?;
+            index(file)?;
             self.is_indexed = true;
         }
         Ok(())
     }
+}
+
+/// Gives the file its index of people by id, which a plan needs besides.
+pub(super) fn index(file: &Connection) -> Result<(), StoreError> {
+    const INDEX: &str =
+        "CREATE UNIQUE INDEX IF NOT EXISTS staged_person_by_id ON staged_person (external_id)";
+    file.execute_batch(INDEX)?;
+    Ok(())
 }

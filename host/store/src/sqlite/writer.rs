@@ -12,7 +12,7 @@ use super::connection::open_run_file;
 use super::numbers::Numbers;
 use super::resuming::Head;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
-use super::{key_set, runs, scope};
+use super::{key_set, numbers, runs, scope};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
 
 /// Asks the store whether a run may still write.
@@ -342,6 +342,7 @@ impl Writer {
 
     /// Commits all of it, for a plan.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
+        numbers::index(&self.file)?;
         self.file
             .execute_batch("UPDATE staged_head SET is_finished = 1; COMMIT")?;
         Ok(())

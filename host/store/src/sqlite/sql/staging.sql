@@ -1,5 +1,5 @@
 -- The file of one run: what it reads. Each table has one index, its key; that of people gets another one when they are
--- too many to be kept in memory.
+-- too many to be kept in memory, or when all were read.
 
 -- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the
 -- machine in which all of it was written. `is_finished` says that nothing can be put any more.

@@ -306,6 +306,16 @@ impl Store for SqliteStore {
         self.read(|store| schedules::all(store)).await
     }
 
+    async fn schedule(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<Scheduled>, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.read(move |store| schedules::find(store, &tenant, &directory))
+            .await
+    }
+
     async fn group_reads(
         &self,
         tenant: &TenantName,

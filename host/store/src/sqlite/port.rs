@@ -221,9 +221,9 @@ impl Store for SqliteStore {
         directory: &DirectoryId,
     ) -> Result<Option<Resumable>, StoreError> {
         let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.beside(move |shared| {
-            let store = connection::open_reader(&shared.files.database())?;
-            resuming::resumable(&store, &shared.files, shared.boot.as_deref(), &tenant, &directory)
+        let shared = Arc::clone(&self.shared);
+        self.read(move |store| {
+            resuming::resumable(store, &shared.files, shared.boot.as_deref(), &tenant, &directory)
         })
         .await
     }

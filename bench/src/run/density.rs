@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::directory::{self, Host};
 use super::finding::{Finding, median};
-use super::measure::{memory_mib, resident_mib};
+use super::measure::{anonymous_mib, memory_mib, resident_mib};
 use super::org::{NO_LIMITS, Org, Orgs, Size};
 use crate::{out, time};
 
@@ -48,8 +48,8 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
     let served = service.wait_for_all(orgs.all.len())?;
     service.stop()?;
     // None is due for two hours now.
-    let idle_mib = at_rest_mib(&host)?;
-    let empty_mib = at_rest_mib(&Host::new(options, &orgs.all)?)?;
+    let idle = AtRest::measure(&host)?;
+    let empty = AtRest::measure(&Host::new(options, &orgs.all)?)?;
     let missing: Vec<_> = tenants
         .keys()
         .filter(|id| !served.ended.contains_key(*id))
@@ -83,15 +83,14 @@ pub fn measure(options: &Options) -> Result<Vec<Finding>> {
             .with_bar("at most 200 MiB", served.peak_mib <= 200.0),
         Finding::plain(
             format!("memory of a directory that is idle, beside {count} such"),
-            format!("{:.1} KiB", 1024.0 * (idle_mib - empty_mib) / f64::from(count)),
-        )
-        .beside(
-            format!("{empty_mib:.1} MiB, a service without directories"),
-            idle_mib / empty_mib,
+            format!(
+                "{:.1} KiB",
+                1024.0 * (idle.own_mib - empty.own_mib) / f64::from(count)
+            ),
         ),
         Finding::plain(
             "memory of a run of one, of four at once",
-            format!("{:.1} MiB", (served.peak_mib - idle_mib) / AT_ONCE),
+            format!("{:.1} MiB", (served.peak_mib - idle.resident_mib) / AT_ONCE),
         ),
         Finding::plain(
             "ten small tenants with a tenth of them, beside one with the rest: done after",
@@ -177,19 +176,31 @@ struct Served {
     peak_mib: f64,
 }
 
-/// The memory of a service of a host of which no directory is due.
-fn at_rest_mib(host: &Host) -> Result<f64> {
-    let service = Service::start(host)?;
-    let (mut most, mut since) = (0.0, time::now());
-    while since.elapsed() < RESTS_AFTER {
-        time::pause(Duration::from_millis(200));
-        let mib = resident_mib(&service.child).context("the service has ended")?;
-        if mib > most {
-            (most, since) = (mib, time::now());
+/// The memory of a service of which no directory is due.
+struct AtRest {
+    /// Without what it maps of files, which is not always the same.
+    own_mib: f64,
+    resident_mib: f64,
+}
+
+impl AtRest {
+    fn measure(host: &Host) -> Result<Self> {
+        let service = Service::start(host)?;
+        let (mut most, mut since) = (0.0, time::now());
+        while since.elapsed() < RESTS_AFTER {
+            time::pause(Duration::from_millis(200));
+            let own_mib = anonymous_mib(&service.child).context("the service has ended")?;
+            if own_mib > most {
+                (most, since) = (own_mib, time::now());
+            }
         }
+        let resident_mib = resident_mib(&service.child).context("the service has ended")?;
+        service.stop()?;
+        Ok(Self {
+            own_mib: most,
+            resident_mib,
+        })
     }
-    service.stop()?;
-    Ok(most)
 }
 
 impl Service {

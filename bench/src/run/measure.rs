@@ -86,6 +86,11 @@ pub fn resident_mib(child: &Child) -> Option<f64> {
     status_mib(&child.id().to_string(), "VmRSS:")
 }
 
+/// The memory that a process has now without what it maps of files; nothing once it has ended.
+pub fn anonymous_mib(child: &Child) -> Option<f64> {
+    status_mib(&child.id().to_string(), "RssAnon:")
+}
+
 /// The memory that this process has now.
 pub fn own_resident_mib() -> Result<f64> {
     status_mib("self", "VmRSS:").context("/proc/self/status does not tell VmRSS")

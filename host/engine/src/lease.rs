@@ -1,6 +1,6 @@
 //! Who runs a directory: the owner that a process is, whether another one still lives, and when a lease is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -117,6 +117,21 @@ fn is_free(path: &Path) -> bool {
     }
 }
 
+/// Those of `owners` that are dead, as far as can be told. Their files may lie on a disk that is slow to answer, so that
+/// they are looked at on a thread that may block.
+pub(crate) async fn dead_of(folder: &Path, mut owners: HashSet<OwnerId>) -> HashSet<OwnerId> {
+    if owners.is_empty() {
+        return owners;
+    }
+    let folder = folder.to_owned();
+    let looked = tokio::task::spawn_blocking(move || {
+        owners.retain(|owner| !Owner::is_alive(&folder, owner));
+        owners
+    });
+    // Where the executor ends, it does not matter any more.
+    looked.await.unwrap_or_default()
+}
+
 /// Removes the files of owners that died. Ids are never used again, so none is ever wanted.
 fn remove_dead(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
@@ -168,6 +183,11 @@ impl Watch {
     /// Looks at a directory's lease, `now` by the watcher's monotonic clock. Answers whether it is lost: its owner
     /// died, or its beat stood still for [`LOST_AFTER`] while it was watched.
     pub fn is_lost(&mut self, directory: &DirectoryId, lease: &Lease, now: Duration) -> bool {
+        self.stands_still(directory, lease, now) || !Owner::is_alive(&self.folder, &lease.owner)
+    }
+
+    /// Looks at a directory's lease. Answers whether its beat stood still for [`LOST_AFTER`] while it was watched.
+    pub(crate) fn stands_still(&mut self, directory: &DirectoryId, lease: &Lease, now: Duration) -> bool {
         let stands_since = match self.seen.get(directory) {
             Some(seen) if (seen.fence, seen.beat) == (lease.fence, lease.beat) => seen.since,
             _ => {
@@ -182,7 +202,7 @@ impl Watch {
                 now
             }
         };
-        now.saturating_sub(stands_since) >= LOST_AFTER || !Owner::is_alive(&self.folder, &lease.owner)
+        now.saturating_sub(stands_since) >= LOST_AFTER
     }
 
     /// Forgets all directories but those that `is_leased`.

@@ -1,6 +1,9 @@
 //! Which of the due directories are started: within the bounds, no two of one host, and every one in the end.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use idsync_model::{TenantName, UnixMillis};
 
@@ -23,13 +26,17 @@ impl Default for Bounds {
     }
 }
 
+/// How much longer than all others who want its hosts a directory must have been due to keep them while its tenant may
+/// start nothing: its tenant's runs and theirs would keep missing each other.
+pub const KEEPS_ITS_HOSTS_AFTER: Duration = Duration::from_hours(1);
+
 /// A directory that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting<'a> {
     /// Its tenant.
-    pub tenant: TenantName,
+    pub tenant: &'a TenantName,
     /// The hosts that its runs reach, each as `HOST:PORT`.
-    pub hosts: Vec<String>,
+    pub hosts: &'a [String],
     /// Since when it has been due.
     pub since: UnixMillis,
 }
@@ -70,52 +77,79 @@ impl Turns {
 /// last start is longest ago; of a tenant's directories, the one that has been due longest.
 ///
 /// A host is kept for the directory that has waited for it longest, else one with many hosts would be passed over for
-/// ever. One whose tenant may start nothing now keeps no host from other tenants. So one gap is left: where two tenants
-/// reach the same host, a directory waits for as long as its tenant's runs and the other's keep missing each other.
-pub fn next(due: &[Waiting], running: &[Running], bounds: Bounds, turns: &mut Turns) -> Vec<usize> {
+/// ever. One whose tenant may start nothing now keeps no host from other tenants, until it has waited
+/// [`KEEPS_ITS_HOSTS_AFTER`] longer than they have.
+pub fn next(due: &[Waiting<'_>], running: &[&Running], bounds: Bounds, turns: &mut Turns) -> Vec<usize> {
+    let room = bounds.total.saturating_sub(running.len());
+    if room == 0 || due.is_empty() {
+        return Vec::new();
+    }
     let mut runs_of: HashMap<&TenantName, usize> = HashMap::new();
     let mut taken: HashSet<&str> = HashSet::new();
     for run in running {
         *runs_of.entry(&run.tenant).or_default() += 1;
         taken.extend(run.hosts.iter().map(String::as_str));
     }
+    let runs = |tenant: &TenantName| runs_of.get(tenant).copied().unwrap_or(0);
     let mut by_time: Vec<usize> = (0..due.len()).collect();
     by_time.sort_by_key(|place| due[*place].since);
-    let is_full = |place: usize| {
-        let runs = runs_of.get(&due[place].tenant);
-        runs.is_some_and(|runs| *runs >= bounds.per_tenant)
-    };
-    let mut kept_for: HashMap<&str, usize> = HashMap::new();
-    for place in by_time.iter().filter(|place| !is_full(**place)) {
-        for host in &due[*place].hosts {
-            kept_for.entry(host).or_insert(*place);
+    let kept_for = keepers(due, &by_time, |place| {
+        runs(due[place].tenant) >= bounds.per_tenant
+    });
+    let mut queues: HashMap<&TenantName, VecDeque<usize>> = HashMap::new();
+    for place in by_time {
+        let Waiting { tenant, hosts, .. } = due[place];
+        let mut hosts = hosts.iter().map(String::as_str);
+        if runs(tenant) < bounds.per_tenant
+            && hosts.all(|host| !taken.contains(host) && kept_for.get(host) == Some(&place))
+        {
+            queues.entry(tenant).or_default().push_back(place);
         }
     }
-    let mut left: Vec<usize> = by_time
-        .into_iter()
-        .filter(|place| {
-            let mut hosts = due[*place].hosts.iter().map(String::as_str);
-            hosts.all(|host| !taken.contains(host) && kept_for.get(host) == Some(place))
-        })
+    // Of tenants that are equal, the one whose directory has been due longest.
+    let key = |runs: usize, turn: u64, first: usize| Reverse((runs, turn, due[first].since, first));
+    let mut order: BinaryHeap<_> = queues
+        .iter()
+        .filter_map(|(tenant, queue)| Some((key(runs(tenant), turns.of(tenant), *queue.front()?), *tenant)))
         .collect();
     let mut started = Vec::new();
-    while running.len() + started.len() < bounds.total {
-        let runs = |place: usize| runs_of.get(&due[place].tenant).copied().unwrap_or(0);
-        left.retain(|place| runs(*place) < bounds.per_tenant);
-        // The first of those that are equal: they are in the order of their times.
-        let first = left
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, place)| (runs(**place), turns.of(&due[**place].tenant)));
-        let Some((first, _)) = first else {
-            break;
-        };
-        let place = left.remove(first);
-        *runs_of.entry(&due[place].tenant).or_default() += 1;
-        turns.take(&due[place].tenant);
-        started.push(place);
+    while started.len() < room
+        && let Some((Reverse((runs, ..)), tenant)) = order.pop()
+        && let Some(queue) = queues.get_mut(tenant)
+    {
+        started.extend(queue.pop_front());
+        turns.take(tenant);
+        if let Some(first) = queue.front().filter(|_| runs + 1 < bounds.per_tenant) {
+            order.push((key(runs + 1, turns.of(tenant), *first), tenant));
+        }
     }
     started
+}
+
+/// For which directory each host is kept that one of `due` wants. `by_time` has the longest due first.
+fn keepers<'a>(
+    due: &[Waiting<'a>],
+    by_time: &[usize],
+    is_full: impl Fn(usize) -> bool,
+) -> HashMap<&'a str, usize> {
+    let mut kept_for: HashMap<&str, usize> = HashMap::new();
+    for &place in by_time {
+        for host in due[place].hosts {
+            match kept_for.entry(host) {
+                Entry::Vacant(entry) => {
+                    entry.insert(place);
+                }
+                Entry::Occupied(mut entry) => {
+                    let first = *entry.get();
+                    let waited_longer = due[place].since.since(due[first].since);
+                    if is_full(first) && !is_full(place) && waited_longer < KEEPS_ITS_HOSTS_AFTER {
+                        entry.insert(place);
+                    }
+                }
+            }
+        }
+    }
+    kept_for
 }
 
 #[cfg(test)]
@@ -128,19 +162,31 @@ mod tests {
         format!("t{n}").parse().unwrap()
     }
 
-    fn waiting(of: usize, host: &str, since: i64) -> Waiting {
-        Waiting {
+    /// A directory that is due: what it would be as a run, and since when it is.
+    type Due = (Running, UnixMillis);
+
+    fn waiting(of: usize, host: &str, since: i64) -> Due {
+        let run = Running {
             tenant: tenant(of),
             hosts: vec![host.to_owned()],
-            since: UnixMillis(since),
-        }
+        };
+        (run, UnixMillis(since))
     }
 
-    fn run_of(waiting: &Waiting) -> Running {
-        Running {
-            tenant: waiting.tenant.clone(),
-            hosts: waiting.hosts.clone(),
-        }
+    fn run_of((run, _): &Due) -> Running {
+        run.clone()
+    }
+
+    fn next(due: &[Due], running: &[Running], bounds: Bounds, turns: &mut Turns) -> Vec<usize> {
+        let due: Vec<_> = due
+            .iter()
+            .map(|(run, since)| Waiting {
+                tenant: &run.tenant,
+                hosts: &run.hosts,
+                since: *since,
+            })
+            .collect();
+        super::next(&due, &running.iter().collect::<Vec<_>>(), bounds, turns)
     }
 
     fn bounds(total: usize, per_tenant: usize) -> Bounds {
@@ -175,6 +221,21 @@ mod tests {
     }
 
     #[test]
+    fn runs_6_one_that_has_been_due_an_hour_longer_keeps_its_host_though_its_tenant_is_full() {
+        let hour = i64::try_from(KEEPS_ITS_HOSTS_AFTER.as_millis()).unwrap();
+        let busy = [waiting(0, "x", 0), waiting(0, "y", 0)];
+        let running: Vec<_> = busy.iter().map(run_of).collect();
+        let due = [
+            waiting(0, "both", 10),
+            waiting(1, "both", 10 + hour),
+            waiting(1, "own", 10 + hour),
+        ];
+        let starts = |running: &[Running]| next(&due, running, bounds(4, 2), &mut Turns::default());
+        assert_eq!(starts(&running), [2]);
+        assert_eq!(starts(&running[..1]), [2, 0], "its tenant has room again");
+    }
+
+    #[test]
     fn runs_7_3_no_two_runs_to_one_host() {
         let due = [
             waiting(0, "a:443", 1),
@@ -206,7 +267,7 @@ mod tests {
         let mut starts = Vec::new();
         for _ in 0..6 {
             let started = next(&due, &[], bounds(1, 1), &mut turns);
-            starts.push(due[started[0]].tenant.clone());
+            starts.push(due[started[0]].0.tenant.clone());
         }
         let first: HashSet<_> = starts[..3].iter().collect();
         assert_eq!(first.len(), 3, "{starts:?}");
@@ -215,10 +276,8 @@ mod tests {
 
     #[test]
     fn runs_6_a_directory_of_many_hosts_is_not_passed_over_for_ever() {
-        let both = Waiting {
-            hosts: vec!["a".to_owned(), "b".to_owned()],
-            ..waiting(1, "", 0)
-        };
+        let mut both = waiting(1, "a", 0);
+        both.0.hosts.push("b".to_owned());
         let due = [both.clone(), waiting(0, "b", 9)];
         let running = [run_of(&waiting(0, "a", 0))];
         assert_eq!(
@@ -243,7 +302,6 @@ mod tests {
             per_tenant in 1..4_usize,
             share_hosts in proptest::bool::ANY,
         ) {
-            // Who waits how long is promised only where each tenant has hosts of its own.
             if !share_hosts {
                 for (tenant, hosts, _) in &mut directories {
                     for host in hosts {
@@ -255,9 +313,12 @@ mod tests {
             let mut turns = Turns::default();
             let mut due_since: BTreeMap<usize, i64> = (0..directories.len()).map(|n| (n, 0)).collect();
             let mut running: BTreeMap<usize, usize> = BTreeMap::new();
-            // The one that has been due longest waits for a run on its hosts, one of its tenant, and one of each other
-            // tenant's; the directories before it do so first.
-            let patience = i64::try_from(directories.len() * 3 * 6 + 20).unwrap();
+            // Six rounds are an hour.
+            let hour = 6;
+            let at = |round: i64| UnixMillis(round * i64::try_from(KEEPS_ITS_HOSTS_AFTER.as_millis()).unwrap() / hour);
+            // The one that has been due longest waits for an hour where tenants share hosts, and then for a run on its
+            // hosts, one of its tenant, and one of each other tenant's; the directories before it do so first.
+            let patience = i64::try_from(directories.len() * 3 * 6 + 20).unwrap() + if share_hosts { hour } else { 0 };
             for round in 1..2 * patience {
                 running.retain(|n, left| {
                     *left -= 1;
@@ -267,10 +328,12 @@ mod tests {
                     }
                     *left > 0
                 });
-                let of = |n: usize, since: i64| Waiting {
-                    tenant: tenant(directories[n].0),
-                    hosts: directories[n].1.iter().map(|host| format!("h{host}")).collect(),
-                    since: UnixMillis(since),
+                let of = |n: usize, since: i64| {
+                    let run = Running {
+                        tenant: tenant(directories[n].0),
+                        hosts: directories[n].1.iter().map(|host| format!("h{host}")).collect(),
+                    };
+                    (run, at(since))
                 };
                 let places: Vec<usize> = due_since.keys().copied().collect();
                 let due: Vec<_> = due_since.iter().map(|(n, since)| of(*n, *since)).collect();
@@ -278,7 +341,7 @@ mod tests {
                 for place in next(&due, &in_progress, bounds, &mut turns) {
                     let n = places[place];
                     let since = due_since.remove(&n).unwrap();
-                    prop_assert!(share_hosts || round - since <= patience, "{n} waited for {} rounds", round - since);
+                    prop_assert!(round - since <= patience, "{n} waited for {} rounds", round - since);
                     running.insert(n, directories[n].2);
                 }
                 prop_assert!(running.len() <= total);
@@ -292,7 +355,7 @@ mod tests {
                     }
                 }
                 prop_assert!(of_tenant.values().all(|count| *count <= per_tenant));
-                prop_assert!(share_hosts || due_since.values().all(|since| round - since <= patience));
+                prop_assert!(due_since.values().all(|since| round - since <= patience));
             }
         }
     }

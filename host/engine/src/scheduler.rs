@@ -1,32 +1,34 @@
 //! Carries out what [`due`] and [`pick`] decide: starts runs, waits for their ends, and stops when the process does.
 
-use std::collections::{HashMap, HashSet};
+mod carry;
+mod idle;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    CancellationToken, DirectoryId, EventSink, Failure, Provider, RunId, RunReport, Trigger, UnixMillis,
+    CancellationToken, DirectoryId, EventSink, Failure, OwnerId, Provider, RunId, RunReport, TenantName,
     with_causes,
 };
 use idsync_store::{Scheduled, StoreError};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
+use tokio::time::MissedTickBehavior;
 
-use crate::due::{self, Due};
+use self::carry::{Parts, has_run};
+use self::idle::{Idle, hosts};
+use crate::due::Due;
 use crate::error::EngineError;
-use crate::lease::Watch;
+use crate::lease::{Watch, dead_of};
 use crate::operations::purge_if_due;
 use crate::pick::{self, Bounds, Running, Turns, Waiting};
-use crate::resume::died_in_a_row;
-use crate::run::{ReadLimits, RunOrder, RunSignals, Sync};
+use crate::run::{ReadLimits, Sync};
 
-/// How long the scheduler goes without a look at the store, which a command line may have changed.
+/// How long the scheduler goes without a look at all directories, which a command line may have changed.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often it asks whether a purge is due.
 const ASK_FOR_PURGE_EVERY: Duration = Duration::from_hours(1);
-
-/// How many earlier runs of a directory whose lease was lost are looked at: more make no longer rest.
-const DEATHS_LOOKED_AT: u64 = 5;
 
 /// What the scheduler asks of whoever puts the host together.
 #[async_trait]
@@ -74,7 +76,10 @@ pub struct SchedulerOptions {
 }
 
 /// Runs directories when they are due. [`Scheduler::run`] is the whole of it; a step at a time it is
-/// [`Scheduler::look`] and [`Scheduler::wait_for_end`].
+/// [`Scheduler::look`], [`Scheduler::wait_for_end`] and [`Scheduler::go_on`].
+///
+/// It looks at all directories every few seconds, and between two looks at those alone whose run ended or is about to
+/// begin: what the end of a run costs does not grow with the number of directories.
 pub struct Scheduler {
     parts: Arc<Parts>,
     options: SchedulerOptions,
@@ -82,26 +87,16 @@ pub struct Scheduler {
     turns: Turns,
     runs: JoinSet<Result<(), EngineError>>,
     running: HashMap<Id, (DirectoryId, Running)>,
+    /// The directories that nobody runs, as they were when they were last looked at.
+    idle: BTreeMap<DirectoryId, Idle>,
+    /// Those whose run has ended since.
+    ended: Vec<(TenantName, DirectoryId)>,
     /// Directories of which no run came to be, until this monotonic time: what prevented it is likely still there.
     resting: HashMap<DirectoryId, Duration>,
     /// Hosts that were asked for. What they come from changes with the next verification only, which stores them.
     told_hosts: HashMap<DirectoryId, Vec<String>>,
     purge: JoinSet<()>,
     next_purge: Duration,
-}
-
-/// What every run needs.
-struct Parts {
-    sync: Sync,
-    providers: Arc<dyn Providers>,
-    listener: Arc<dyn Listener>,
-    stop: CancellationToken,
-}
-
-/// A directory that could be started, with the lost lease that its run takes over.
-struct Candidate {
-    scheduled: Scheduled,
-    takes_over: Option<u64>,
 }
 
 impl Scheduler {
@@ -125,6 +120,8 @@ impl Scheduler {
             turns: Turns::default(),
             runs: JoinSet::new(),
             running: HashMap::new(),
+            idle: BTreeMap::new(),
+            ended: Vec::new(),
             resting: HashMap::new(),
             told_hosts: HashMap::new(),
             purge: JoinSet::new(),
@@ -136,26 +133,34 @@ impl Scheduler {
     /// them: each leaves a checkpoint, and its directory is due when the next process starts.
     pub async fn run(mut self) {
         let stop = self.parts.stop.clone();
-        while !stop.is_cancelled() {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wait = LOOK_EVERY;
+        loop {
+            let is_time_to_look = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = looks.tick() => true,
+                () = self.wait_for_end(), if !self.runs.is_empty() => false,
+                () = tokio::time::sleep(wait) => false,
+            };
+            let looked = async {
+                if is_time_to_look {
+                    self.look().await
+                } else {
+                    self.go_on().await
+                }
+            };
             // To tell a directory's hosts a plugin may have to be compiled, which takes a while.
             let looked = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                looked = self.look() => looked,
+                looked = looked => looked,
             };
-            let wait = match looked {
-                Ok(wait) => wait,
-                Err(error) => {
-                    tracing::error!("the directories could not be looked at: {}", with_causes(&error));
-                    LOOK_EVERY
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = self.wait_for_end(), if !self.runs.is_empty() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            wait = looked.unwrap_or_else(|error| {
+                tracing::error!("the directories could not be looked at: {}", with_causes(&error));
+                LOOK_EVERY
+            });
         }
         tracing::info!(runs = self.runs.len(), "no run is started any more");
         while !self.runs.is_empty() {
@@ -166,77 +171,106 @@ impl Scheduler {
     }
 
     /// Looks at all directories, and starts those that are due as far as the bounds let it. Answers how long it may be
-    /// until the next look.
+    /// until the next step.
     pub async fn look(&mut self) -> Result<Duration, StoreError> {
         let sync = &self.parts.sync;
         let schedules = sync.store.schedules().await?;
         let (now, monotonic) = (sync.clock.now(), sync.clock.monotonic());
         self.forget_those_gone(&schedules, monotonic);
-        let mut wait = LOOK_EVERY;
-        let mut candidates = Vec::new();
-        let mut waiting = Vec::new();
-        let in_progress: HashSet<DirectoryId> = self.running.values().map(|(id, _)| id.clone()).collect();
+        self.ended.clear();
+        self.idle.clear();
+        let dead = self.dead_among(&schedules).await;
         for scheduled in schedules {
-            let id = &scheduled.directory;
-            // Every lease is watched, whether its directory is due or not: that it stands still takes time to see.
-            let takes_over = match &scheduled.lease {
-                Some(_) if in_progress.contains(id) => continue,
-                Some(lease) if !self.watch.is_lost(id, lease, monotonic) => continue,
-                lease => lease.as_ref().map(|lease| lease.fence),
-            };
-            if in_progress.contains(id) {
+            if self.runs_here(&scheduled.directory) {
                 continue;
             }
-            if let Some(until) = self.resting.get(id) {
-                wait = wait.min(until.saturating_sub(monotonic));
-                continue;
-            }
-            if takes_over.is_some()
-                && let Some(rest) = self.parts.rest(&scheduled, now).await?
-            {
-                wait = wait.min(rest);
-                continue;
-            }
-            let since = match due::when(&scheduled.times, id, now) {
-                Due::Since(since) => since,
-                // The run that was interrupted is gone on with while what it read is still good.
-                Due::At(_) if takes_over.is_some() => now,
-                Due::At(at) => {
-                    wait = wait.min(at.since(now));
+            let mut idle = Idle::free(scheduled);
+            if let Some(lease) = &idle.scheduled.lease {
+                // Every lease is watched, whether its directory is due or not: that it stands still takes time to see.
+                let stands_still = self
+                    .watch
+                    .stands_still(&idle.scheduled.directory, lease, monotonic);
+                if !stands_still && !dead.contains(&lease.owner) {
                     continue;
                 }
-            };
-            let hosts = match (&scheduled.hosts, self.told_hosts.get(id)) {
-                (Some(hosts), _) | (None, Some(hosts)) => hosts.clone(),
-                (None, None) => {
-                    let hosts = self.parts.providers.hosts(&scheduled).await;
-                    self.told_hosts.insert(id.clone(), hosts.clone());
-                    hosts
+                idle.takes_over = Some(lease.fence);
+                if let Some(rest) = self.parts.rest(&idle.scheduled, now).await? {
+                    idle.rests_until = monotonic + rest;
                 }
-            };
-            waiting.push(Waiting {
-                tenant: scheduled.tenant.clone(),
-                hosts,
-                since,
-            });
-            candidates.push(Some(Candidate {
-                scheduled,
-                takes_over,
-            }));
+            }
+            self.idle.insert(idle.scheduled.directory.clone(), idle);
         }
-        let running: Vec<_> = self
-            .running
-            .values()
-            .map(|(_, running)| running.clone())
-            .collect();
-        for place in pick::next(&waiting, &running, self.options.bounds, &mut self.turns) {
-            if let Some(candidate) = candidates[place].take() {
-                self.start(candidate, waiting[place].hosts.clone());
+        self.start_due().await
+    }
+
+    /// Looks at the directories whose run has ended, and starts what is due as [`Scheduler::look`] does.
+    pub async fn go_on(&mut self) -> Result<Duration, StoreError> {
+        while let Some((tenant, directory)) = self.ended.pop() {
+            let scheduled = self.parts.sync.store.schedule(&tenant, &directory).await?;
+            // A lease is another one's, which the next look watches.
+            if let Some(scheduled) = scheduled.filter(|scheduled| scheduled.lease.is_none()) {
+                self.idle.insert(directory, Idle::free(scheduled));
             }
         }
+        self.start_due().await
+    }
+
+    /// Starts what is due as far as the bounds let it. Answers how long it may be until more is.
+    async fn start_due(&mut self) -> Result<Duration, StoreError> {
+        let wait = loop {
+            let (picked, wait) = self.pick().await;
+            let mut all_began = true;
+            for directory in picked {
+                all_began &= self.start(directory).await?;
+            }
+            if all_began {
+                break wait;
+            }
+        };
+        let monotonic = self.parts.sync.clock.monotonic();
         self.start_purge(monotonic);
         self.parts.listener.looked(monotonic);
         Ok(wait)
+    }
+
+    /// What may be started of what is due, and how long it may be until more is due.
+    async fn pick(&mut self) -> (Vec<DirectoryId>, Duration) {
+        let clock = &self.parts.sync.clock;
+        let (now, monotonic) = (clock.now(), clock.monotonic());
+        let mut wait = LOOK_EVERY;
+        let mut due = Vec::new();
+        if self.parts.stop.is_cancelled() {
+            return (due, wait);
+        }
+        let mut waiting = Vec::new();
+        for (id, idle) in &self.idle {
+            let rests_until = self.resting.get(id).copied().unwrap_or_default();
+            let rest = idle.rests_until.max(rests_until).saturating_sub(monotonic);
+            match idle.due(now) {
+                _ if !rest.is_zero() => wait = wait.min(rest),
+                Due::At(at) => wait = wait.min(at.since(now)),
+                Due::Since(since) => waiting.push((id, idle, since)),
+            }
+        }
+        for (id, Idle { scheduled, .. }, _) in &waiting {
+            if scheduled.hosts.is_none() && !self.told_hosts.contains_key(*id) {
+                let hosts = self.parts.providers.hosts(scheduled).await;
+                self.told_hosts.insert((*id).clone(), hosts);
+            }
+        }
+        let hosts = |scheduled| hosts(&self.told_hosts, scheduled);
+        let told: Vec<_> = waiting
+            .iter()
+            .map(|(_, Idle { scheduled, .. }, since)| Waiting {
+                tenant: &scheduled.tenant,
+                hosts: hosts(scheduled),
+                since: *since,
+            })
+            .collect();
+        let running: Vec<_> = self.running.values().map(|(_, running)| running).collect();
+        let places = pick::next(&told, &running, self.options.bounds, &mut self.turns);
+        due.extend(places.into_iter().map(|place| waiting[place].0.clone()));
+        (due, wait)
     }
 
     /// Waits for the end of one run. Comes back at once when there is none.
@@ -246,13 +280,14 @@ impl Scheduler {
             Some(Err(broken)) => (broken.id(), Err(broken)),
             None => return,
         };
-        let Some((directory, _)) = self.running.remove(&task) else {
+        let Some((directory, Running { tenant, .. })) = self.running.remove(&task) else {
             return;
         };
         if !has_run(&directory, end) {
             let until = self.parts.sync.clock.monotonic() + LOOK_EVERY;
-            self.resting.insert(directory, until);
+            self.resting.insert(directory.clone(), until);
         }
+        self.ended.push((tenant, directory));
     }
 
     /// Waits for the end of a purge that has begun.
@@ -265,19 +300,52 @@ impl Scheduler {
         self.runs.len()
     }
 
-    fn start(&mut self, candidate: Candidate, hosts: Vec<String>) {
-        if self.parts.stop.is_cancelled() {
-            return;
-        }
-        let scheduled = &candidate.scheduled;
-        let running = Running {
-            tenant: scheduled.tenant.clone(),
-            hosts,
+    /// Starts a directory, unless it has changed since it was looked at: then it is kept as it is now, and the choice
+    /// has to be made again.
+    async fn start(&mut self, directory: DirectoryId) -> Result<bool, StoreError> {
+        let Some(seen) = self.idle.remove(&directory) else {
+            return Ok(false);
         };
-        let directory = scheduled.directory.clone();
+        let Parts { sync, .. } = &*self.parts;
+        let Some(scheduled) = sync.store.schedule(&seen.scheduled.tenant, &directory).await? else {
+            return Ok(false);
+        };
+        // Somebody else began a run, or the owner of the lease that was lost lives after all.
+        if scheduled.lease.is_some() && scheduled.lease != seen.scheduled.lease {
+            return Ok(false);
+        }
+        let present = Idle {
+            takes_over: scheduled.lease.as_ref().map(|lease| lease.fence),
+            scheduled,
+            ..seen
+        };
+        let is_due = matches!(present.due(sync.clock.now()), Due::Since(_));
+        if !is_due || present.scheduled.hosts != seen.scheduled.hosts {
+            self.idle.insert(directory, present);
+            return Ok(false);
+        }
+        let running = Running {
+            tenant: present.scheduled.tenant.clone(),
+            hosts: hosts(&self.told_hosts, &present.scheduled).to_vec(),
+        };
         let parts = Arc::clone(&self.parts);
-        let task = self.runs.spawn(parts.carry_out(candidate, self.options.limits));
+        let task = self.runs.spawn(parts.carry_out(present, self.options.limits));
         self.running.insert(task.id(), (directory, running));
+        Ok(true)
+    }
+
+    fn runs_here(&self, directory: &DirectoryId) -> bool {
+        self.running.values().any(|(id, _)| id == directory)
+    }
+
+    /// The owners of leases that this process does not keep and that are dead.
+    async fn dead_among(&self, schedules: &[Scheduled]) -> HashSet<OwnerId> {
+        let owners = schedules
+            .iter()
+            .filter(|scheduled| !self.runs_here(&scheduled.directory))
+            .filter_map(|scheduled| Some(scheduled.lease.as_ref()?.owner.clone()))
+            .collect();
+        dead_of(self.parts.sync.owner.folder(), owners).await
     }
 
     fn forget_those_gone(&mut self, schedules: &[Scheduled], monotonic: Duration) {
@@ -310,90 +378,4 @@ impl Scheduler {
             }
         });
     }
-}
-
-impl Parts {
-    /// How long a directory is still left alone whose lease was lost: its runs may be what kills the process.
-    async fn rest(&self, scheduled: &Scheduled, now: UnixMillis) -> Result<Option<Duration>, StoreError> {
-        let store = &self.sync.store;
-        let runs = store
-            .runs(
-                &scheduled.tenant,
-                Some(&scheduled.directory),
-                1 + DEATHS_LOOKED_AT,
-            )
-            .await?;
-        let Some((last, earlier)) = runs.split_first() else {
-            return Ok(None);
-        };
-        // The store does not know yet that the newest one is dead.
-        let Some(rest) = due::rest_after(1 + died_in_a_row(earlier)) else {
-            return Ok(None);
-        };
-        let until = last.started_at.plus(rest);
-        Ok((last.started_at <= now && until > now).then(|| until.since(now)))
-    }
-
-    /// One run, from its provider to its report. Errs when there was none.
-    async fn carry_out(self: Arc<Self>, candidate: Candidate, limits: ReadLimits) -> Result<(), EngineError> {
-        let Candidate {
-            scheduled,
-            takes_over,
-        } = candidate;
-        let run = RunId::generate();
-        // The plugin may take a while to be made ready.
-        let bound = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Ok(()),
-            bound = self.providers.bind(&scheduled, &run) => bound,
-        };
-        let mut order = RunOrder {
-            run: run.clone(),
-            tenant: scheduled.tenant.clone(),
-            directory: scheduled.directory.clone(),
-            trigger: Trigger::Schedule,
-            full: false,
-            dry_run: false,
-            plugin_version: String::new(),
-            plugin_digest: String::new(),
-            contract: String::new(),
-            notes: Vec::new(),
-            limits,
-            takes_over,
-        };
-        let signals = RunSignals {
-            cancel: CancellationToken::new(),
-            stop: self.stop.clone(),
-            events: self.listener.events(&scheduled, &run),
-        };
-        let report = match bound {
-            Ok(bound) => {
-                order.plugin_version = bound.plugin_version;
-                order.plugin_digest = bound.plugin_digest;
-                order.contract = bound.contract;
-                order.notes = bound.notes;
-                self.sync.run(order, bound.provider, signals).await?
-            }
-            Err(failure) => self.sync.fail(order, failure, signals).await?,
-        };
-        self.listener.ended(&scheduled, &report);
-        Ok(())
-    }
-}
-
-/// Whether there was a run, so that the store knows when the next one is due.
-fn has_run(directory: &DirectoryId, end: Result<Result<(), EngineError>, JoinError>) -> bool {
-    match end {
-        Ok(Ok(())) => return true,
-        Ok(Err(EngineError::Busy { run, .. })) => {
-            tracing::debug!(%directory, %run, "the directory is being synced already");
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%directory, "the directory could not be synced: {}", with_causes(&error));
-        }
-        Err(broken) => {
-            tracing::error!(%directory, "a run broke off, which is a fault of idsync: {}", with_causes(&broken));
-        }
-    }
-    false
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{DirectoryId, ErrorKind, Failure, Settings, TenantName, UnixMillis};
+use idsync_model::{DirectoryId, ErrorKind, Failure, TenantName, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::Lease;
@@ -83,11 +83,7 @@ pub struct Scheduled {
     pub directory: DirectoryId,
     /// The kind of provider.
     pub provider: String,
-    /// Its name.
-    pub name: String,
-    /// The settings that are verified.
-    pub settings: Settings,
-    /// The hosts that they reach, each as `HOST:PORT`. Unknown where the verification is older than their keeping.
+    /// The hosts that its verified settings reach, each as `HOST:PORT`. Unknown where the verification is older than their keeping.
     pub hosts: Option<Vec<String>>,
     /// What decides when it runs next.
     pub times: Times,

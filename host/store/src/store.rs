@@ -176,8 +176,14 @@ pub trait Store: Send + Sync {
         directory: &DirectoryId,
         limits: DeleteLimits,
     ) -> Result<Directory, StoreError>;
-    /// The active directories of all tenants, by tenant and name.
+    /// The active directories of all tenants.
     async fn schedules(&self) -> Result<Vec<Scheduled>, StoreError>;
+    /// One directory, where it is active.
+    async fn schedule(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<Scheduled>, StoreError>;
 
     /// What is stored of groups, in the order of `groups`; `None` for those that readers don't see.
     async fn group_reads(

@@ -11,6 +11,7 @@ mod clock;
 mod ends;
 mod guarded;
 mod leases;
+mod looks;
 mod meanwhile;
 mod modes;
 mod org;

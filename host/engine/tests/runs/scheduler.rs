@@ -26,7 +26,7 @@ fn waits_at(provider: &OrgProvider, gate: &Arc<Semaphore>) {
     });
 }
 
-fn bounds(total: usize, per_tenant: usize) -> SchedulerOptions {
+pub fn bounds(total: usize, per_tenant: usize) -> SchedulerOptions {
     SchedulerOptions {
         bounds: Bounds { total, per_tenant },
         ..SchedulerOptions::default()
@@ -419,54 +419,4 @@ async fn a_run_that_breaks_off_ends_alone() {
     );
     world.clock.advance(Duration::from_secs(5));
     assert_eq!(service.settle().await, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn runs_6_a_running_service_sees_within_seconds_what_a_command_line_changed() {
-    let world = World::synced(Org::of(1)).await;
-    let Service { scheduler, host, .. } = Service::of(&world).await;
-    let month = Duration::from_hours(30 * 24);
-    world
-        .store
-        .set_schedule(&world.tenant, &world.directory, month)
-        .await
-        .unwrap();
-    let mut looks = host.looks.subscribe();
-    let mut ends = host.ends.subscribe();
-    let service = tokio::spawn(scheduler.run());
-    ends.wait_for(|count| *count == 1).await.unwrap();
-    let seen = *looks.borrow_and_update();
-    looks.wait_for(|count| *count > seen).await.unwrap();
-    let other = world.beside();
-    other.enable().await;
-    // In paused time; what writes a run's file is a thread that it does not wait for.
-    let seen = tokio::time::timeout(Duration::from_hours(24), ends.wait_for(|count| *count == 2));
-    seen.await.unwrap().unwrap();
-    world.stop.cancel();
-    service.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_service_whose_store_is_away_for_a_while_goes_on_once_it_is_back() {
-    let world = World::new(Org::of(1)).await;
-    world.enable().await;
-    // It has no file open yet that it could read from.
-    let fresh = world.beside();
-    let Service { scheduler, host, .. } = Service::unchanged(&fresh, SchedulerOptions::default());
-    let (database, away) = (
-        world.folder.path().join("idsync.db"),
-        world.folder.path().join("away"),
-    );
-    std::fs::rename(&database, &away).unwrap();
-    let service = tokio::spawn(scheduler.run());
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    assert_eq!(*host.looks.borrow(), 0, "what health is told");
-    assert!(!service.is_finished());
-    std::fs::rename(&away, &database).unwrap();
-    let mut ends = host.ends.subscribe();
-    let seen = tokio::time::timeout(Duration::from_mins(1), ends.wait_for(|count| *count == 1));
-    seen.await.unwrap().unwrap();
-    fresh.stop.cancel();
-    service.await.unwrap();
-    world.assert_equals_org().await;
 }

@@ -173,7 +173,7 @@ impl Service {
         self.scheduler.look().await.unwrap();
         while self.scheduler.running() > 0 {
             self.scheduler.wait_for_end().await;
-            self.scheduler.look().await.unwrap();
+            self.scheduler.go_on().await.unwrap();
         }
         self.host.ended.lock().unwrap().len() - before
     }

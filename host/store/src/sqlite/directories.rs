@@ -90,16 +90,27 @@ pub(super) fn list(connection: &Connection, tenant: &TenantName) -> Result<Vec<D
     Ok(directories)
 }
 
+/// Finds a directory by its id or its name. With an OR of both SQLite would look at every directory of the tenant.
+pub(super) const FIND: &str = select_directories!(
+    "WHERE d.directory_key = coalesce(
+        (
+            SELECT i.directory_key
+            FROM directory AS i
+            WHERE i.id = :id_or_name AND i.tenant_id = :tenant_id AND i.removed_at IS NULL
+        ),
+        (
+            SELECT n.directory_key
+            FROM directory AS n
+            WHERE n.tenant_id = :tenant_id AND n.name = :id_or_name AND n.removed_at IS NULL
+        )
+    )"
+);
+
 pub(super) fn find(
     connection: &Connection,
     tenant: &TenantName,
     id_or_name: &str,
 ) -> Result<Directory, StoreError> {
-    const FIND: &str = select_directories!(
-        "WHERE d.tenant_id = :tenant_id AND d.removed_at IS NULL AND (d.id = :id_or_name OR d.name = :id_or_name)
-        ORDER BY d.id = :id_or_name DESC
-        LIMIT 1"
-    );
     let tenant_id = scope::tenant_id(connection, tenant)?;
     let mut statement = connection.prepare_cached(FIND)?;
     let mut rows = statement.query(named_params! { ":tenant_id": tenant_id, ":id_or_name": id_or_name })?;

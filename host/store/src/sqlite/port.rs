@@ -221,9 +221,9 @@ impl Store for SqliteStore {
         directory: &DirectoryId,
     ) -> Result<Option<Resumable>, StoreError> {
         let (tenant, directory) = (tenant.clone(), directory.clone());
-        self.beside(move |shared| {
-            let store = connection::open_reader(&shared.files.database())?;
-            resuming::resumable(&store, &shared.files, shared.boot.as_deref(), &tenant, &directory)
+        let shared = Arc::clone(&self.shared);
+        self.read(move |store| {
+            resuming::resumable(store, &shared.files, shared.boot.as_deref(), &tenant, &directory)
         })
         .await
     }
@@ -304,6 +304,16 @@ impl Store for SqliteStore {
 
     async fn schedules(&self) -> Result<Vec<Scheduled>, StoreError> {
         self.read(|store| schedules::all(store)).await
+    }
+
+    async fn schedule(
+        &self,
+        tenant: &TenantName,
+        directory: &DirectoryId,
+    ) -> Result<Option<Scheduled>, StoreError> {
+        let (tenant, directory) = (tenant.clone(), directory.clone());
+        self.read(move |store| schedules::find(store, &tenant, &directory))
+            .await
     }
 
     async fn group_reads(

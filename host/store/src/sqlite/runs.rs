@@ -369,6 +369,14 @@ pub(super) fn newest(connection: &Connection, directory_key: i64) -> Result<Opti
     rows.next()?.map(from_row).transpose()
 }
 
+/// The newest runs of a directory. The plus keeps SQLite from looking at all runs of the tenant, which are in the same
+/// order.
+pub(super) const OF_DIRECTORY: &str = select_runs!(
+    "WHERE +r.tenant_id = :tenant_id AND r.directory_key = :directory_key
+    ORDER BY r.run_key DESC
+    LIMIT :limit"
+);
+
 pub(super) fn list(
     connection: &Connection,
     tenant: &TenantName,
@@ -377,11 +385,6 @@ pub(super) fn list(
 ) -> Result<Vec<RunRecord>, StoreError> {
     const OF_TENANT: &str = select_runs!(
         "WHERE r.tenant_id = :tenant_id
-        ORDER BY r.run_key DESC
-        LIMIT :limit"
-    );
-    const OF_DIRECTORY: &str = select_runs!(
-        "WHERE r.tenant_id = :tenant_id AND r.directory_key = :directory_key
         ORDER BY r.run_key DESC
         LIMIT :limit"
     );

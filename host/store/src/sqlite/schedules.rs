@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idsync_model::{DeleteLimits, DisabledReason, TenantName, UnixMillis};
+use idsync_model::{DeleteLimits, DirectoryId, DisabledReason, TenantName, UnixMillis};
 use rusqlite::{Connection, Row, Transaction, named_params};
 
 use super::leases;
@@ -178,41 +178,66 @@ pub(super) fn set_limits(
     Ok(())
 }
 
+/// The statement that shows active directories, with what more is asked of them.
+macro_rules! select_scheduled {
+    ($which:literal) => {
+        concat!(
+            "
+            SELECT
+                t.name AS tenant, d.id, d.provider, d.every_ms, d.last_began_at, d.next_try_at, d.not_before,
+                d.not_before_reason, d.is_due, d.hosts,
+                r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
+            FROM directory AS d
+            JOIN tenant AS t ON t.tenant_id = d.tenant_id
+            LEFT JOIN lease AS l ON l.directory_key = d.directory_key
+            LEFT JOIN run AS r ON r.run_key = l.run_key
+            WHERE d.state = 'active' AND d.removed_at IS NULL AND d.verified_settings IS NOT NULL
+            ",
+            $which
+        )
+    };
+}
+
 /// The active directories of all tenants.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Scheduled>, StoreError> {
-    const ALL: &str = "
-        SELECT
-            t.name AS tenant, d.id, d.provider, d.name, d.verified_settings, d.every_ms, d.last_began_at, d.next_try_at,
-            d.not_before, d.not_before_reason, d.is_due, d.hosts,
-            r.id AS lease_run, l.owner AS lease_owner, l.fence AS lease_fence, l.beat AS lease_beat
-        FROM directory AS d
-        JOIN tenant AS t ON t.tenant_id = d.tenant_id
-        LEFT JOIN lease AS l ON l.directory_key = d.directory_key
-        LEFT JOIN run AS r ON r.run_key = l.run_key
-        WHERE d.state = 'active' AND d.removed_at IS NULL AND d.verified_settings IS NOT NULL
-        ORDER BY t.name, d.name";
+    const ALL: &str = select_scheduled!("");
     let mut statement = connection.prepare_cached(ALL)?;
     let mut rows = statement.query([])?;
     let mut scheduled = Vec::new();
     while let Some(row) = rows.next()? {
-        scheduled.push(Scheduled {
-            tenant: row
-                .get::<_, String>("tenant")?
-                .parse::<TenantName>()
-                .map_err(|e| unreadable("a tenant's name", e))?,
-            directory: row
-                .get::<_, String>("id")?
-                .parse()
-                .map_err(|e| unreadable("a directory's id", e))?,
-            provider: row.get("provider")?,
-            name: row.get("name")?,
-            settings: from_json("verified settings", &row.get::<_, String>("verified_settings")?)?,
-            hosts: hosts(row)?,
-            times: times(row)?,
-            lease: leases::from_row(row)?,
-        });
+        scheduled.push(from_row(row)?);
     }
     Ok(scheduled)
+}
+
+/// One directory, where it is active.
+pub(super) fn find(
+    connection: &Connection,
+    tenant: &TenantName,
+    directory: &DirectoryId,
+) -> Result<Option<Scheduled>, StoreError> {
+    const FIND: &str = select_scheduled!("AND d.id = :id AND t.name = :tenant");
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows =
+        statement.query(named_params! { ":id": directory.as_str(), ":tenant": tenant.as_str() })?;
+    rows.next()?.map(from_row).transpose()
+}
+
+fn from_row(row: &Row<'_>) -> Result<Scheduled, StoreError> {
+    Ok(Scheduled {
+        tenant: row
+            .get::<_, String>("tenant")?
+            .parse::<TenantName>()
+            .map_err(|e| unreadable("a tenant's name", e))?,
+        directory: row
+            .get::<_, String>("id")?
+            .parse()
+            .map_err(|e| unreadable("a directory's id", e))?,
+        provider: row.get("provider")?,
+        hosts: hosts(row)?,
+        times: times(row)?,
+        lease: leases::from_row(row)?,
+    })
 }
 
 /// The times in a row of a directory.

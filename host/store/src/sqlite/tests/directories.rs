@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use idsync_model::{DirectoryId, DirectoryState, DisabledReason, Mode, Outcome, RunId, Settings, Trigger};
 
+use rusqlite::{Connection, StatementStatus};
+
 use super::org::{Org, Seen, house};
+use crate::sqlite::{connection, directories, runs};
 use crate::{NewDirectory, RunFacts, StoreError, Verified};
 
 #[tokio::test]
@@ -294,4 +297,45 @@ async fn runs_2_4_the_time_of_the_last_full_read_is_its_start() {
     assert_eq!(now.last_full_at, Some(start));
     assert_eq!(now.last_full_plugin_version.as_deref(), Some("1.0.0"));
     assert_eq!(applied.run.report().unwrap().duration_ms, 60_000);
+}
+
+/// How many steps SQLite's machine took for a statement that this connection has kept.
+fn steps(store: &Connection, statement: &str) -> i32 {
+    let kept = store.prepare_cached(statement).unwrap();
+    kept.get_status(StatementStatus::VmStep)
+}
+
+#[tokio::test]
+async fn what_is_asked_of_one_directory_takes_no_longer_beside_a_hundred_others() {
+    const RUN: &str = "
+        INSERT INTO run (tenant_id, directory_key, id, cause, mode, dry_run, started_at, plugin_version, full_mark)
+        SELECT tenant_id, directory_key, replace(id, 'dir', 'run'), 'schedule', 'full', 0, 1, '1.0.0', 1
+        FROM directory
+        WHERE id = :id";
+    let house = house();
+    let mut found = Vec::new();
+    for count in [1, 100] {
+        let mut directories = Vec::new();
+        for n in 0..count {
+            let added = house.directory(&format!("{count}-{n}")).await;
+            let made = house.raw().execute(RUN, [added.id.as_str()]).unwrap();
+            assert_eq!(made, 1);
+            directories.push(added);
+        }
+        let store = connection::open_reader(&house.path().join("idsync.db")).unwrap();
+        let first = &directories[0];
+        let found_again = directories::find(&store, &house.tenant, first.id.as_str()).unwrap();
+        assert_eq!(found_again.name, first.name);
+        let listed = runs::list(&store, &house.tenant, Some(&first.id), 10).unwrap();
+        assert_eq!(listed.len(), 1);
+        found.push((
+            steps(&store, directories::FIND),
+            steps(&store, runs::OF_DIRECTORY),
+        ));
+    }
+    let [(find, list), beside] = found[..] else {
+        panic!("two were counted")
+    };
+    assert!(find > 0 && list > 0, "{found:?}");
+    assert!(beside.0 < 2 * find && beside.1 < 2 * list, "{found:?}");
 }

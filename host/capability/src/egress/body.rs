@@ -17,8 +17,8 @@ use super::failure::{Phase, code_for};
 
 /// Unpacked bytes that are handed on together.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 2 MiB at most.
-const STEP_BYTES: usize = 2 * 1024;
+/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 512 KiB at most.
+const STEP_BYTES: usize = 512;
 
 /// A request that is under way: until its answer was read to its end, failed, or was dropped.
 pub(super) struct InFlight(Arc<AtomicU64>);
@@ -49,13 +49,12 @@ pub(super) struct AnswerBody<B> {
     limit: u64,
     stall: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// None once there is nothing more to come.
-    in_flight: Option<InFlight>,
+    has_ended: bool,
 }
 
 impl<B> AnswerBody<B> {
     /// A body that may have `limit` bytes, as it is and unpacked, and may rest for as long as `stall`.
-    pub(super) fn new(inner: B, is_gzip: bool, limit: u64, stall: Duration, in_flight: InFlight) -> Self {
+    pub(super) fn new(inner: B, is_gzip: bool, limit: u64, stall: Duration) -> Self {
         Self {
             inner,
             unpacking: is_gzip.then(|| Unpacking::new(limit)),
@@ -63,7 +62,7 @@ impl<B> AnswerBody<B> {
             limit,
             stall,
             waiting: None,
-            in_flight: Some(in_flight),
+            has_ended: false,
         }
     }
 }
@@ -129,13 +128,11 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.in_flight.is_none() {
+        if self.has_ended {
             return Poll::Ready(None);
         }
         let bytes = ready!(self.poll_bytes(cx));
-        if !matches!(bytes, Ok(Some(_))) {
-            self.in_flight = None;
-        }
+        self.has_ended = !matches!(bytes, Ok(Some(_)));
         Poll::Ready(bytes.transpose().map(|bytes| bytes.map(Frame::data)))
     }
 }

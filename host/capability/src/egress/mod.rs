@@ -2,6 +2,7 @@
 //! directory uses.
 
 mod address;
+mod ahead;
 mod body;
 mod client;
 mod connect;

@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::EgressLimits;
+use super::ahead::Ahead;
 use super::body::{AnswerBody, InFlight};
 use super::client::EgressClient;
 use super::failure::{Phase, code_for};
@@ -144,8 +145,11 @@ async fn send(
         head.headers.remove(CONTENT_LENGTH);
     }
     let stall = within(limits.stall, options.between_bytes_timeout);
-    let body = AnswerBody::new(body, is_gzip, limits.body_bytes, stall, in_flight);
-    Ok(Response::from_parts(head, body.boxed_unsync()))
+    let body = AnswerBody::new(body, is_gzip, limits.body_bytes, stall);
+    Ok(Response::from_parts(
+        head,
+        Ahead::of(body, in_flight).boxed_unsync(),
+    ))
 }
 
 /// The URL with its host in the form that the grant was compared in, so that what was allowed is what is asked.

@@ -35,6 +35,13 @@ pub(super) fn from_column(row: &Row<'_>, column: usize) -> Result<RoaringTreemap
     from_bytes(bytes.unwrap_or_default())
 }
 
+/// The set of some members, in whatever order: one that is built at its end is built many times faster.
+pub(super) fn of(mut members: Vec<u64>) -> RoaringTreemap {
+    members.sort_unstable();
+    members.dedup();
+    RoaringTreemap::from_sorted_iter(members).expect("they were sorted, each once")
+}
+
 /// A key of the store in a set. Keys are counted up from 1.
 pub(super) fn member(key: i64) -> u64 {
     key.unsigned_abs()

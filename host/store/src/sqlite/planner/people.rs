@@ -40,13 +40,8 @@ impl People {
                 .ok()
                 .and_then(|place| self.keys.get(place))
         };
-        let mut keys: Vec<u64> = numbers
-            .iter()
-            .filter_map(key_of)
-            .map(|key| key_set::member(*key))
-            .collect();
-        keys.sort_unstable();
-        keys.into_iter().collect()
+        let keys = numbers.iter().filter_map(key_of);
+        key_set::of(keys.map(|key| key_set::member(*key)).collect())
     }
 }
 
@@ -156,8 +151,7 @@ impl Met {
                 }
             }
         }
-        is_live.sort_unstable();
-        self.is_live |= is_live.into_iter().collect::<RoaringTreemap>();
+        self.is_live |= key_set::of(is_live);
         Ok(People {
             keys: self.notes,
             was_live: self.was_live,

@@ -13,12 +13,14 @@ use wasmtime_wasi_http::Error;
 
 use super::body::InFlight;
 
-/// What may wait for the guest, besides the one piece that was unpacked last.
+/// What may wait for the guest, besides the one piece that was unpacked last: bytes, and pieces, which may be of one byte
+/// each.
 const AHEAD_BYTES: u32 = 256 * 1024;
+const AHEAD_PIECES: usize = 16;
 
 /// A body whose bytes are made by a task of its own, which ends with it.
 pub(super) struct Ahead {
-    pieces: mpsc::UnboundedReceiver<Result<Option<Bytes>, Error>>,
+    pieces: mpsc::Receiver<Result<Option<Bytes>, Error>>,
     room: Arc<Semaphore>,
     _task: JoinSet<()>,
     /// None once there is nothing more to come.
@@ -31,8 +33,7 @@ impl Ahead {
     where
         B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
     {
-        // It is bounded by the room for its bytes.
-        let (send, pieces) = mpsc::unbounded_channel();
+        let (send, pieces) = mpsc::channel(AHEAD_PIECES);
         let room = Arc::new(Semaphore::new(AHEAD_BYTES as usize));
         let taken = Arc::clone(&room);
         let mut task = JoinSet::new();
@@ -48,7 +49,7 @@ impl Ahead {
                     room.forget();
                 }
                 let is_last = !matches!(piece, Ok(Some(_)));
-                if send.send(piece).is_err() || is_last {
+                if send.send(piece).await.is_err() || is_last {
                     return;
                 }
             }

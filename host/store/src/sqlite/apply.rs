@@ -1,10 +1,8 @@
 //! Applies a plan: all of it in one transaction, or nothing.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use idsync_model::{Clock, Operation, Outcome, RunId, StoredCounts, UnixMillis};
-use roaring::RoaringTreemap;
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::block::Block;
@@ -12,7 +10,7 @@ use super::connection::{attach, open_for_apply};
 use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::word::{signed, unsigned};
-use super::{feed_mark, hold, key_set, recent};
+use super::{feed_mark, hold, key_set, planner, recent};
 use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
 /// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
@@ -200,7 +198,7 @@ fn tell_deleted_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
         WHERE l.deleted_count > 0
         ORDER BY l.group_key";
     const ABSENT: &str = "absent";
-    let mut users_who_go = plan_users_who_go(block.transaction)?;
+    let mut users_who_go = planner::users_who_go(block.transaction)?;
     users_who_go.remove(ABSENT);
     let mut lists = block.transaction.prepare(DELETED)?;
     let mut lists = lists.query([])?;
@@ -219,26 +217,6 @@ fn tell_deleted_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
         block.tell_memberships(Operation::Delete, Some(reason), group_key, &users)?;
     }
     Ok(())
-}
-
-/// The users whom the plan deletes, by reason.
-pub(super) fn plan_users_who_go(
-    transaction: &Connection,
-) -> Result<BTreeMap<String, RoaringTreemap>, StoreError> {
-    const GOING: &str = "
-        SELECT reason, user_key
-        FROM plan_user
-        WHERE operation = 3";
-    let mut going = transaction.prepare(GOING)?;
-    let mut going = going.query([])?;
-    let mut by_reason = BTreeMap::<String, RoaringTreemap>::new();
-    while let Some(row) = going.next()? {
-        by_reason
-            .entry(row.get(0)?)
-            .or_default()
-            .insert(key_set::member(row.get(1)?));
-    }
-    Ok(by_reason)
 }
 
 /// The directory after the apply: its counts, its next generation, what is due no longer.

@@ -14,7 +14,7 @@ use crate::{AppliedCounts, StoreError};
 /// A row of the feed is closed once it has as many bytes: whoever reads some changes of it reads all of it.
 const BODY_BYTES: usize = 32 << 10;
 /// And a row of memberships holds at most as many.
-const MEMBERSHIPS: usize = 10_000;
+pub(super) const MEMBERSHIPS: usize = 10_000;
 
 /// The changes of one run, which readers see together.
 pub(super) struct Block<'a> {
@@ -145,12 +145,9 @@ impl Block<'_> {
         group_key: i64,
         users: &RoaringTreemap,
     ) -> Result<(), StoreError> {
-        let mut users = users.iter();
-        loop {
-            let part: RoaringTreemap = users.by_ref().take(MEMBERSHIPS).collect();
-            if part.is_empty() {
-                return Ok(());
-            }
+        let users: Vec<u64> = users.iter().collect();
+        for part in users.chunks(MEMBERSHIPS) {
+            let part: RoaringTreemap = part.iter().copied().collect();
             self.write(&FeedRow {
                 changes: signed(part.len()),
                 kind: kind_number(Entity::Membership),
@@ -160,6 +157,7 @@ impl Block<'_> {
                 body: &key_set::to_bytes(&part),
             })?;
         }
+        Ok(())
     }
 
     /// Writes the closing record and keeps the tenant's counter. Returns the record's number.

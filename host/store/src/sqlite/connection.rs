@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, named_params};
 use rusqlite_migration::{M, Migrations};
 
 use super::files::{DataDir, make_private};
-use super::{feed_mark, member_lists};
+use super::{feed_mark, to_version_4};
 use crate::StoreError;
 
 /// Marks the file as a store of idsync: the letters `idsy`.
@@ -22,7 +22,7 @@ pub(super) fn steps() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0003_many_directories.sql")),
         M::up_with_hook(
             include_str!("migrations/0004_member_lists.sql"),
-            member_lists::bring_over,
+            to_version_4::bring_over,
         ),
     ]
 }
@@ -48,7 +48,10 @@ fn open_steps(files: &DataDir, clock: &dyn Clock, steps: Vec<M<'static>>) -> Res
     let path = files.database();
     make_private(&path)?;
     let mut connection = connect(&path).map_err(|error| told_by_path(error, &path))?;
-    if version(&connection, &path, known)? < known {
+    let found = version(&connection, &path, known)?;
+    // What is erased is overwritten: keys and secrets are written by this connection, rows by those of applies.
+    connection.pragma_update(None, "secure_delete", "on")?;
+    if found < known {
         let lock = make_private(&files.upgrade_lock())?;
         lock.lock().map_err(|source| StoreError::File {
             action: "locking",
@@ -62,8 +65,6 @@ fn open_steps(files: &DataDir, clock: &dyn Clock, steps: Vec<M<'static>>) -> Res
     }
     add_first_tenant(&connection, clock)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // What is erased is overwritten: keys and secrets are written by this connection, rows by those of applies.
-    connection.pragma_update(None, "secure_delete", "on")?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT_BYTES)?;
     Ok(connection)

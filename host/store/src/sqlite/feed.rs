@@ -160,7 +160,12 @@ fn read(
         // A reader may stop in the middle of a row.
         let begin = first.max(since + 1);
         let skip = usize::try_from(begin - first).unwrap_or(usize::MAX);
-        let bodies = bodies(connection, row, skip, limit - changes.len())?;
+        let room = limit - changes.len();
+        let bodies = bodies(connection, row, skip, room)?;
+        let told = usize::try_from(last + 1 - begin).unwrap_or(usize::MAX);
+        if bodies.len() != told.min(room) {
+            return Err(damaged());
+        }
         changes.extend((begin..=last).zip(bodies).map(|(seq, body)| ChangeRow {
             seq,
             feed: feed.clone(),
@@ -193,29 +198,29 @@ fn bodies(
             .take(limit)
             .map(|(before, after)| {
                 let (before, after) = (before.map(user_row), after.map(user_row));
-                ChangeBody::User {
+                Ok(ChangeBody::User {
                     operation,
-                    external_id: id(after.as_ref().or(before.as_ref()), |user| &user.external_id),
+                    external_id: id(before.as_ref(), after.as_ref(), |user| &user.external_id)?,
                     row: after,
                     before,
                     reason,
-                }
+                })
             })
-            .collect(),
+            .collect::<Result<_, StoreError>>()?,
         2 => steps(row)?
             .skip(skip)
             .take(limit)
             .map(|(before, after)| {
                 let (before, after) = (before.map(group_row), after.map(group_row));
-                ChangeBody::Group {
+                Ok(ChangeBody::Group {
                     operation,
-                    external_id: id(after.as_ref().or(before.as_ref()), |group| &group.external_id),
+                    external_id: id(before.as_ref(), after.as_ref(), |group| &group.external_id)?,
                     row: after,
                     before,
                     reason,
-                }
+                })
             })
-            .collect(),
+            .collect::<Result<_, StoreError>>()?,
         3 => {
             let group: String = row.get(7)?;
             let mut ids = connection.prepare_cached(USER)?;
@@ -268,6 +273,11 @@ fn from_json_column<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError>
 }
 
 /// The id in the row of a change, which has one before or after it.
-fn id<R>(row: Option<&R>, id: impl Fn(&R) -> &String) -> String {
-    row.map(id).cloned().unwrap_or_default()
+fn id<R>(before: Option<&R>, after: Option<&R>, id: impl Fn(&R) -> &String) -> Result<String, StoreError> {
+    after.or(before).map(id).cloned().ok_or_else(damaged)
+}
+
+/// A row of the feed that does not hold the changes that it says.
+fn damaged() -> StoreError {
+    unreadable("a change", std::io::Error::from(std::io::ErrorKind::InvalidData))
 }

@@ -1,8 +1,8 @@
-//! Sets of keys, as they lie in one column: a group's members take two bytes each at most, and two lists are compared
+//! Sets of keys, as they lie in one column: keys that were given together take two bytes each, and two lists are compared
 //! without a lookup for each pair.
 
 use roaring::RoaringTreemap;
-use rusqlite::Row;
+use rusqlite::{Row, Rows};
 
 use super::word::unreadable;
 use crate::StoreError;
@@ -23,7 +23,14 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<RoaringTreemap, StoreError> {
     if bytes.is_empty() {
         return Ok(RoaringTreemap::new());
     }
-    RoaringTreemap::deserialize_from(bytes).map_err(|source| unreadable("a set of keys", source))
+    let set =
+        RoaringTreemap::deserialize_from(bytes).map_err(|source| unreadable("a set of keys", source))?;
+    // Only a damaged file has what is no key.
+    if set.max().is_some_and(|largest| i64::try_from(largest).is_err()) {
+        let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
+        return Err(unreadable("a set of keys", source));
+    }
+    Ok(set)
 }
 
 /// The set in a column, which may be null for an empty one.
@@ -33,6 +40,15 @@ pub(super) fn from_column(row: &Row<'_>, column: usize) -> Result<RoaringTreemap
         .as_blob_or_null()
         .map_err(|source| unreadable("a set of keys", source))?;
     from_bytes(bytes.unwrap_or_default())
+}
+
+/// The set of the keys in the first column of all rows.
+pub(super) fn of_rows(rows: &mut Rows<'_>) -> Result<RoaringTreemap, StoreError> {
+    let mut members = Vec::new();
+    while let Some(row) = rows.next()? {
+        members.push(member(row.get(0)?));
+    }
+    Ok(of(members))
 }
 
 /// The set of some members, in whatever order: one that is built at its end is built many times faster.
@@ -49,7 +65,7 @@ pub(super) fn member(key: i64) -> u64 {
 
 /// A member of a set as a key.
 pub(super) fn key(member: u64) -> i64 {
-    i64::try_from(member).expect("only keys are put into sets, and they are counted up from 1")
+    i64::try_from(member).expect("sets are of keys, which is looked at when one is read")
 }
 
 #[cfg(test)]

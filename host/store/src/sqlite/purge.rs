@@ -227,15 +227,8 @@ fn purge_identities(
           AND NOT EXISTS (SELECT 1 FROM directory_user AS u WHERE u.user_key = i.user_key)";
     let of_directory = named_params! { ":tenant_id": tenant_id, ":directory_key": directory_key };
     let groups = transaction.execute(include_str!("sql/purge/1_group_identities.sql"), of_directory)?;
-    let mut rowless = RoaringTreemap::new();
-    {
-        let mut users = transaction.prepare(USERS)?;
-        let mut users = users.query(of_directory)?;
-        while let Some(user) = users.next()? {
-            rowless.insert(key_set::member(user.get(0)?));
-        }
-    }
-    // Mostly there is none, and then nothing need be looked through.
+    let mut rowless = key_set::of_rows(&mut transaction.prepare(USERS)?.query(of_directory)?)?;
+    // A directory without members outside its app has none, and then nothing need be looked through.
     if !rowless.is_empty() {
         rowless -= named_users(transaction, tenant_id, directory_key)?;
     }

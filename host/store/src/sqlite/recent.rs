@@ -6,10 +6,9 @@ use idsync_model::{StoredCounts, UnixMillis};
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, Transaction, named_params};
 
-use super::apply::plan_users_who_go;
-use super::key_set;
 use super::scope::RunScope;
 use super::word::{milliseconds, signed, unsigned};
+use super::{key_set, planner};
 use crate::{PlanSummary, Recent, RecentDeletions, StoreError};
 
 /// How far back the guard looks, from now or from the first of an unbroken series of held plans (RUNS §4.3).
@@ -136,7 +135,7 @@ fn add(transaction: &Transaction<'_>, scope: &RunScope, now: UnixMillis) -> Resu
         LEFT JOIN recent_list_deletion AS r
             ON r.directory_key = :directory_key AND r.group_key = p.group_key AND r.deleted_at = :now
         WHERE p.deleted_count > 0";
-    let gone = plan_users_who_go(transaction)?
+    let gone = planner::users_who_go(transaction)?
         .into_values()
         .fold(RoaringTreemap::new(), |all, some| all | some);
     let mut deleted = transaction.prepare(DELETED)?;

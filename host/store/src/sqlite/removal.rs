@@ -163,10 +163,5 @@ fn live_users(connection: &Connection, directory_key: i64) -> Result<RoaringTree
         CROSS JOIN directory_user AS u ON u.user_key = i.user_key
         WHERE i.directory_key = :directory_key AND u.deleted_at IS NULL";
     let mut live = connection.prepare_cached(LIVE)?;
-    let mut live = live.query(named_params! { ":directory_key": directory_key })?;
-    let mut users = RoaringTreemap::new();
-    while let Some(user) = live.next()? {
-        users.insert(key_set::member(user.get(0)?));
-    }
-    Ok(users)
+    key_set::of_rows(&mut live.query(named_params! { ":directory_key": directory_key })?)
 }

@@ -1,5 +1,5 @@
 -- The fourth shape: what is many lies together. A member list is one row, and so are changes that follow each other in
--- a block and are alike. What is stored is brought over by `member_lists.rs`, which drops the old tables after.
+-- a block and are alike. What is stored is brought over by `to_version_4.rs`, which drops the old tables after.
 
 -- The member lists as they were read: also ids of users whom readers don't see. Readers see a membership where the user
 -- and the group are live. `users` is a set of user keys. A list of nobody has no row.

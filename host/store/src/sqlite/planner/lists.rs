@@ -86,7 +86,7 @@ impl<'a> Lists<'a> {
         }
         let before = self.stored(group.group_key)?;
         let after = match group.read {
-            Some(number) => Some(self.people.keys(&staged_list(self.run_file, number)?)),
+            Some(number) => Some(self.people.keys(&staged_list(self.run_file, number)?)?),
             None if !group.is_live => Some(RoaringTreemap::new()),
             None => None,
         };

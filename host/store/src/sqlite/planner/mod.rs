@@ -16,7 +16,7 @@ use super::word::{signed, unreadable, unsigned};
 use crate::{Plan, PlanSummary, PlannedCounts, RunBasis, StoreError};
 use people::Met;
 
-pub(super) use rows::{deletes_more, rows};
+pub(super) use rows::{deletes_more, rows, users_who_go};
 
 /// The pass before new groups have their keys.
 const UNKNOWN_GROUPS: &str = include_str!("../sql/plan/1_new_groups.sql");

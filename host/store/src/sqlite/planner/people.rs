@@ -6,6 +6,7 @@ use roaring::RoaringTreemap;
 use rusqlite::{CachedStatement, Connection, Row, named_params};
 
 use super::super::key_set;
+use super::super::word::unreadable;
 use crate::StoreError;
 
 /// Both statements have the id first, then a number of their own, whether the user is live, and from here on the row.
@@ -14,12 +15,15 @@ const ROW_ENDS: usize = 9;
 
 /// Everyone who was put or is known, before new users have their keys.
 pub(super) struct Met {
-    /// By person number, see [`Met::note`].
-    notes: Vec<i64>,
+    /// The keys of those who were put, by person number; of one who has none yet, the place among the new ones as a
+    /// number below 0.
+    keys: Vec<i64>,
     was_live: RoaringTreemap,
     is_live: RoaringTreemap,
     /// How many have no key yet.
     pub(super) new: i64,
+    /// The places of those of them whom readers will see.
+    new_live: Vec<u64>,
 }
 
 /// Everyone who was put or is known.
@@ -34,14 +38,17 @@ pub(super) struct People {
 
 impl People {
     /// The keys of those with these person numbers.
-    pub(super) fn keys(&self, numbers: &RoaringTreemap) -> RoaringTreemap {
+    pub(super) fn keys(&self, numbers: &RoaringTreemap) -> Result<RoaringTreemap, StoreError> {
         let key_of = |number| {
-            usize::try_from(number)
-                .ok()
-                .and_then(|place| self.keys.get(place))
+            let place = usize::try_from(number).ok()?;
+            self.keys.get(place).filter(|key| **key > 0)
         };
-        let keys = numbers.iter().filter_map(key_of);
-        key_set::of(keys.map(|key| key_set::member(*key)).collect())
+        let keys = numbers
+            .iter()
+            .map(|number| key_of(number).map(|key| key_set::member(*key)))
+            .collect::<Option<_>>()
+            .ok_or_else(no_such_person)?;
+        Ok(key_set::of(keys))
     }
 }
 
@@ -52,12 +59,15 @@ impl Met {
         let mut stored = run_file.prepare(include_str!("../sql/plan/stored_people.sql"))?;
         let mut staged = staged.query([])?;
         let mut stored = stored.query(named_params! { ":directory_key": directory_key })?;
-        let mut writer = Writer::new(run_file)?;
+        let mut planned = PlannedUsers::new(run_file)?;
+        let people: i64 = run_file.query_row("SELECT count(*) FROM staged_person", [], |row| row.get(0))?;
         let mut met = Self {
-            notes: Vec::new(),
+            // Their numbers are counted up from 1.
+            keys: vec![0; usize::try_from(people).unwrap_or(0) + 1],
             was_live: RoaringTreemap::new(),
             is_live: RoaringTreemap::new(),
             new: 0,
+            new_live: Vec::new(),
         };
         let mut put = staged.next()?;
         let mut known = stored.next()?;
@@ -71,11 +81,14 @@ impl Met {
             if let (Some(put), Ordering::Less) = (put, order) {
                 met.new += 1;
                 let is_live = put.get::<_, Option<bool>>(2)?.unwrap_or(false);
-                met.note(put.get(1)?, -met.new, is_live);
-                writer.add(met.new, put, is_live)?;
+                met.note(put.get(1)?, -met.new)?;
+                if is_live {
+                    met.new_live.push(key_set::member(met.new));
+                }
+                planned.add(met.new, put, is_live)?;
             }
             if let (Some(known), Ordering::Equal | Ordering::Greater) = (known, order) {
-                met.compare(&mut writer, known, put.filter(|_| order == Ordering::Equal))?;
+                met.compare(&mut planned, known, put.filter(|_| order == Ordering::Equal))?;
             }
             if order != Ordering::Greater {
                 put = staged.next()?;
@@ -88,7 +101,7 @@ impl Met {
 
     fn compare(
         &mut self,
-        writer: &mut Writer<'_>,
+        planned: &mut PlannedUsers<'_>,
         known: &Row<'_>,
         put: Option<&Row<'_>>,
     ) -> Result<(), StoreError> {
@@ -107,28 +120,25 @@ impl Met {
             self.is_live.insert(key_set::member(key));
         }
         if let Some(number) = number {
-            self.note(number, key, is_live);
+            self.note(number, key)?;
         }
         match (was_live, is_live, put) {
-            (false, true, _) => writer.plan(key, number, 1, None),
-            (true, true, Some(put)) if differ(put, known)? => writer.plan(key, number, 2, None),
-            (true, false, _) if active.is_some() => writer.plan(key, number, 3, Some("inactive")),
-            (true, false, _) if writer.is_skipped(id(known)?)? => {
-                writer.plan(key, number, 3, Some("skipped"))
+            (false, true, _) => planned.plan(key, number, 1, None),
+            (true, true, Some(put)) if differ(put, known)? => planned.plan(key, number, 2, None),
+            (true, false, _) if active.is_some() => planned.plan(key, number, 3, Some("inactive")),
+            (true, false, _) if planned.is_skipped(id(known)?)? => {
+                planned.plan(key, number, 3, Some("skipped"))
             }
-            (true, false, _) => writer.plan(key, number, 3, Some("absent")),
+            (true, false, _) => planned.plan(key, number, 3, Some("absent")),
             _ => Ok(()),
         }
     }
 
-    /// Notes a person's key, or, of one who has none yet, the place among the new ones as a number below 0. Its double
-    /// leaves room for whether readers will see them.
-    fn note(&mut self, number: i64, key: i64, is_live: bool) {
-        let place = usize::try_from(number).expect("person numbers are counted up from 1");
-        if self.notes.len() <= place {
-            self.notes.resize(place + 1, 0);
-        }
-        self.notes[place] = key * 2 + i64::from(is_live);
+    fn note(&mut self, number: i64, key: i64) -> Result<(), StoreError> {
+        let place = usize::try_from(number).ok();
+        let noted = place.and_then(|place| self.keys.get_mut(place));
+        *noted.ok_or_else(no_such_person)? = key;
+        Ok(())
     }
 
     /// Gives the new ones their keys, which follow `base`, and plans those of them whom readers will see.
@@ -140,24 +150,25 @@ impl Met {
             WHERE is_live
             ORDER BY n";
         run_file.execute(PLAN, named_params! { ":base": base })?;
-        let mut is_live: Vec<u64> = Vec::new();
-        for note in &mut self.notes {
-            let (key, seen) = (note.div_euclid(2), note.rem_euclid(2) == 1);
-            *note = key;
-            if key < 0 {
-                *note = base - key;
-                if seen {
-                    is_live.push(key_set::member(*note));
-                }
-            }
+        for key in self.keys.iter_mut().filter(|key| **key < 0) {
+            *key = base - *key;
         }
-        self.is_live |= key_set::of(is_live);
+        let new_live = self.new_live.into_iter();
+        self.is_live |= key_set::of(new_live.map(|n| n + key_set::member(base)).collect());
         Ok(People {
-            keys: self.notes,
+            keys: self.keys,
             was_live: self.was_live,
             is_live: self.is_live,
         })
     }
+}
+
+/// Only a damaged file has a number that it gave to nobody.
+fn no_such_person() -> StoreError {
+    unreadable(
+        "the number of a user in a run's file",
+        std::io::Error::from(std::io::ErrorKind::InvalidData),
+    )
 }
 
 fn id<'a>(row: &'a Row<'_>) -> Result<&'a [u8], StoreError> {
@@ -174,13 +185,13 @@ fn differ(put: &Row<'_>, known: &Row<'_>) -> Result<bool, StoreError> {
 }
 
 /// Writes the plan's rows of users.
-struct Writer<'a> {
+struct PlannedUsers<'a> {
     add: CachedStatement<'a>,
     plan: CachedStatement<'a>,
     is_skipped: CachedStatement<'a>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> PlannedUsers<'a> {
     fn new(run_file: &'a Connection) -> Result<Self, StoreError> {
         const ADD: &str = "
             INSERT INTO plan_new_user (n, external_id, person_no, is_live)

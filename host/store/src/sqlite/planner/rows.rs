@@ -1,8 +1,10 @@
 //! Looks at plans that were made: their rows as people know them, and whether one deletes more than another.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use idsync_model::{DeleteReason, Entity, ExternalId, Operation};
+use roaring::RoaringTreemap;
 use rusqlite::{Connection, named_params};
 
 use super::super::connection::{attach, open_run_file};
@@ -18,12 +20,10 @@ pub(in super::super) fn rows(
     operation: Operation,
     limit: u64,
 ) -> Result<Vec<PlannedRow>, StoreError> {
-    const EXISTS: &str = "SELECT count(*) FROM main.sqlite_schema WHERE name = 'plan_member_list'";
     let connection = open_run_file(run_file)?;
     connection.pragma_update(None, "query_only", true)?;
     attach(&connection, store, 4_096)?;
-    // There is no plan yet, or it is one of an earlier version, which is stale.
-    if connection.query_row(EXISTS, [], |row| row.get::<_, i64>(0))? == 0 {
+    if !has_plan(&connection)? {
         return Ok(Vec::new());
     }
     match kind {
@@ -43,6 +43,12 @@ pub(in super::super) fn rows(
         ),
         Entity::Membership => memberships(&connection, operation, limit),
     }
+}
+
+/// Whether the file has a plan, and one of this version. One of before the fourth is stale.
+fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
+    const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = 'plan_member_list')";
+    Ok(run_file.query_row(HAS, [], |row| row.get(0))?)
 }
 
 fn id(text: String) -> Result<ExternalId, StoreError> {
@@ -128,13 +134,17 @@ fn memberships(
     Ok(rows)
 }
 
-/// Whether a plan deletes something that an older one does not. Rows that are stored have the same keys in both.
+/// Whether a plan deletes something that an older one does not, or that can't be known because the older is of an earlier
+/// version. Rows that are stored have the same keys in both.
 pub(in super::super) fn deletes_more(plan: &Path, older: &Path) -> Result<bool, StoreError> {
     const LISTS: &str = "
         SELECT p.deleted, o.deleted
         FROM main.plan_member_list AS p
         LEFT JOIN beside.plan_member_list AS o ON o.group_key = p.group_key
         WHERE p.deleted_count > 0";
+    if !has_plan(&open_run_file(older)?)? {
+        return Ok(true);
+    }
     let plan = open_run_file(plan)?;
     attach(&plan, older, 4_096)?;
     if plan.query_row(include_str!("../sql/plan/deletes_more.sql"), [], |row| row.get(0))? {
@@ -148,4 +158,24 @@ pub(in super::super) fn deletes_more(plan: &Path, older: &Path) -> Result<bool, 
         }
     }
     Ok(false)
+}
+
+/// The users whom the plan deletes, by reason.
+pub(in super::super) fn users_who_go(
+    transaction: &Connection,
+) -> Result<BTreeMap<String, RoaringTreemap>, StoreError> {
+    const GOING: &str = "
+        SELECT reason, user_key
+        FROM plan_user
+        WHERE operation = 3";
+    let mut going = transaction.prepare(GOING)?;
+    let mut going = going.query([])?;
+    let mut by_reason = BTreeMap::<String, RoaringTreemap>::new();
+    while let Some(row) = going.next()? {
+        by_reason
+            .entry(row.get(0)?)
+            .or_default()
+            .insert(key_set::member(row.get(1)?));
+    }
+    Ok(by_reason)
 }

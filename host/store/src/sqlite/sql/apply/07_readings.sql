@@ -1,5 +1,5 @@
 -- The version that was read before the members were, and when they were. The time matters only beside a version that
--- is a time. The `+` has the lists looked through and the groups looked up, never the other way round.
+-- is a time. The `+` has the groups of the plan looked through and the stored ones looked up, never the other way round.
 UPDATE directory_group AS g
 SET changed_at = s.changed_at, tag = s.tag, read_at = s.read_at
 FROM plan_staged_group AS p

@@ -1,13 +1,14 @@
-//! Brings a store of before the fourth version over: pairs of a group and a user become sets.
+//! Brings a store to the fourth version, as far as SQL can't: pairs of a group and a user become sets.
 
 use roaring::RoaringTreemap;
 use rusqlite::Transaction;
 use rusqlite_migration::HookResult;
 
+use super::block::MEMBERSHIPS;
 use super::key_set;
 use super::word::signed;
 
-/// The part of the fourth step that SQL can't do.
+/// The part of the step that follows its SQL.
 pub(super) fn bring_over(transaction: &Transaction<'_>) -> HookResult {
     lists(transaction)?;
     recent_deletions(transaction)?;
@@ -29,16 +30,21 @@ fn lists(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     const WRITE: &str = "
         INSERT INTO member_list (group_key, tenant_id, users)
         VALUES (?1, ?2, ?3)";
+    type Of = (i64, i64);
     let mut write = transaction.prepare(WRITE)?;
+    let mut write = |((group, tenant), users): (Of, RoaringTreemap)| {
+        write.execute((group, tenant, key_set::to_bytes(&users)))
+    };
     let mut pairs = transaction.prepare(PAIRS)?;
     let mut pairs = pairs.query([])?;
-    let mut sets = Sets::new();
+    let mut open = None;
     while let Some(pair) = pairs.next()? {
-        sets.add(pair.get(0)?, (pair.get::<_, i64>(1)?, pair.get::<_, i64>(2)?));
+        let of = (pair.get(1)?, pair.get(2)?);
+        if let Some(ended) = add(&mut open, of, pair.get(0)?) {
+            write(ended)?;
+        }
     }
-    for ((group, tenant), users) in sets.all {
-        write.execute((group, tenant, key_set::to_bytes(&users)))?;
-    }
+    open.map(write).transpose()?;
     Ok(())
 }
 
@@ -50,18 +56,37 @@ fn recent_deletions(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     const WRITE: &str = "
         INSERT INTO recent_list_deletion (directory_key, group_key, deleted_at, tenant_id, users)
         VALUES (?1, ?2, ?3, ?4, ?5)";
+    type Of = (i64, i64, i64, i64);
     let mut write = transaction.prepare(WRITE)?;
+    let mut write = |((directory, group, deleted_at, tenant), users): (Of, RoaringTreemap)| {
+        write.execute((directory, group, deleted_at, tenant, key_set::to_bytes(&users)))
+    };
     let mut pairs = transaction.prepare(PAIRS)?;
     let mut pairs = pairs.query([])?;
-    let mut sets = Sets::new();
+    let mut open = None;
     while let Some(pair) = pairs.next()? {
-        let of: (i64, i64, i64, i64) = (pair.get(1)?, pair.get(2)?, pair.get(3)?, pair.get(4)?);
-        sets.add(pair.get(0)?, of);
+        let of = (pair.get(1)?, pair.get(2)?, pair.get(3)?, pair.get(4)?);
+        if let Some(ended) = add(&mut open, of, pair.get(0)?) {
+            write(ended)?;
+        }
     }
-    for ((directory, group, deleted_at, tenant), users) in sets.all {
-        write.execute((directory, group, deleted_at, tenant, key_set::to_bytes(&users)))?;
-    }
+    open.map(write).transpose()?;
     Ok(())
+}
+
+/// Adds a user to the set that is open, or begins another one. Returns the one that ended by that.
+fn add<Of: PartialEq>(
+    open: &mut Option<(Of, RoaringTreemap)>,
+    of: Of,
+    user: i64,
+) -> Option<(Of, RoaringTreemap)> {
+    match open {
+        Some((last, users)) if *last == of => {
+            users.insert(key_set::member(user));
+            None
+        }
+        _ => open.replace((of, RoaringTreemap::from_iter([key_set::member(user)]))),
+    }
 }
 
 /// Changes that follow each other and are alike come together. Each keeps its number: a set has its keys in their order.
@@ -109,6 +134,7 @@ fn membership_changes(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         if let Some((before, last, users)) = &mut open
             && *before == of
             && seq == *last + 1
+            && users.len() < MEMBERSHIPS as u64
             && users.try_push(user).is_ok()
         {
             *last = seq;
@@ -120,28 +146,6 @@ fn membership_changes(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         write(of, last, &users)?;
     }
     Ok(())
-}
-
-/// Sets of users, of what follows each other.
-struct Sets<Of> {
-    all: Vec<(Of, RoaringTreemap)>,
-}
-
-impl<Of: PartialEq> Sets<Of> {
-    fn new() -> Self {
-        Self { all: Vec::new() }
-    }
-
-    fn add(&mut self, user: i64, of: Of) {
-        match self.all.last_mut() {
-            Some((last, users)) if *last == of => {
-                users.insert(key_set::member(user));
-            }
-            _ => self
-                .all
-                .push((of, RoaringTreemap::from_iter([key_set::member(user)]))),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use idsync_model::{DirectoryId, DirectoryState, DisabledReason, Mode, Outcome, RunId, Settings, Trigger};
+use idsync_model::{
+    DeleteReason, DirectoryId, DirectoryState, DisabledReason, Mode, Outcome, RunId, Settings, Trigger,
+};
 
 use rusqlite::{Connection, StatementStatus};
 
 use super::org::{Org, Seen, house};
 use crate::sqlite::{connection, directories, runs};
-use crate::{NewDirectory, RunFacts, StoreError, Verified};
+use crate::{ChangeBody, NewDirectory, RunFacts, StoreError, Verified};
 
 #[tokio::test]
 async fn a_directory_is_found_by_its_id_or_its_name_and_a_name_is_taken_once() {
@@ -197,7 +199,7 @@ async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed(
     let plan = house.plan(&acme, &org, Mode::Full).await.unwrap();
     let in_progress = plan.run().clone();
     let mut replayed = house.seen(&acme).await;
-    let before = house.changes(&house.tenant).len();
+    let before = house.changes().await.len();
 
     let run = RunId::generate();
     let removed = house
@@ -211,17 +213,21 @@ async fn runs_3_4_a_removal_is_one_block_of_deletions_and_erases_what_is_sealed(
     assert_eq!(removed.run.outcome, Some(Outcome::Succeeded));
     assert_eq!(removed.run.users.deleted, 2);
     assert_eq!(removed.superseded.as_ref(), Some(&held));
-    let changes = house.changes(&house.tenant);
+    let changes = house.changes().await;
     for change in &changes[before..] {
-        assert_eq!(change.run, run.as_str());
-        assert!(
-            change.kind.is_none() || change.reason.as_deref() == Some("removed"),
-            "{change:?}"
-        );
-        replayed.take(change);
+        assert_eq!(change.run, run);
+        match &change.body {
+            ChangeBody::User { reason, .. }
+            | ChangeBody::Group { reason, .. }
+            | ChangeBody::Membership { reason, .. } => {
+                assert_eq!(*reason, Some(DeleteReason::Removed), "{change:?}");
+            }
+            ChangeBody::Applied { .. } => {}
+        }
+        replayed.follow(change);
     }
     assert_eq!(replayed, Seen::default());
-    assert_eq!(changes.last().unwrap().seq, 6 + i64::try_from(before).unwrap());
+    assert_eq!(changes.last().unwrap().seq, 6 + before as u64);
 
     let gone = house.store.directory(&house.tenant, "acme").await;
     assert!(matches!(gone, Err(StoreError::UnknownDirectory { .. })));

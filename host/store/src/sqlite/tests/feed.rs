@@ -422,3 +422,51 @@ async fn runs_8_2_a_run_that_changed_nothing_is_no_block() {
     assert_eq!(applied.run.applied_seq, None);
     assert_eq!(house.exported_to(&acme).await, at);
 }
+
+#[tokio::test]
+async fn runs_8_1_the_members_of_a_large_group_are_told_without_a_gap_wherever_a_page_ends() {
+    // More than lie in one row of the feed.
+    const MEMBERS: u64 = 10_007;
+    let house = house();
+    let acme = house.directory("acme").await;
+    let names: Vec<_> = (0..MEMBERS).map(|n| format!("u{n}")).collect();
+    let members: Vec<_> = names.iter().map(String::as_str).collect();
+    let everyone = names.iter().fold(Org::default(), |org, name| org.user(name));
+    let org = everyone.group("g", &members);
+    house.sync(&acme, &org).await;
+    let emptied = org.clone().group("g", &[]);
+    house.sync(&acme, &emptied).await;
+    let rows_of_memberships: i64 = house
+        .raw()
+        .query_row("SELECT count(*) FROM change_block WHERE kind = 3", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(rows_of_memberships, 4, "two of each run");
+
+    // Pages of a reader who stops within rows of the feed, and of others who stop where one ends and right beside that.
+    let first_row_ends = MEMBERS + 1 + 10_000;
+    for limit in [3_001, first_row_ends - 1, first_row_ends, first_row_ends + 1] {
+        let mut seen = Seen::default();
+        let mut at = number(0);
+        loop {
+            let page = house.page(&at, limit).await.unwrap();
+            let is_last = page.next == page.last;
+            assert!(is_last || page.rows.len() as u64 == limit, "a page ended early");
+            for row in &page.rows {
+                at.seq += 1;
+                assert_eq!(row.seq, at.seq);
+                seen.follow(row);
+                if at.seq == 2 * MEMBERS + 2 {
+                    assert_eq!(seen, org.seen());
+                }
+            }
+            assert_eq!(page.next, at.seq);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(at.seq, 3 * MEMBERS + 3);
+        assert_eq!(seen, emptied.seen());
+    }
+}

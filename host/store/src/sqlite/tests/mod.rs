@@ -12,6 +12,7 @@ mod feed_renewal;
 mod files;
 mod leases;
 mod org;
+mod people;
 mod plans;
 mod properties;
 mod purge;

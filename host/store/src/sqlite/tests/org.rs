@@ -7,17 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, Entity, ExternalId, FeedCursor, Group, Held, MembersVersion, Mode, OwnerId, PagePart,
-    RunId, Settings, TenantName, Trigger, UnixMillis, User,
+    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, OwnerId, PagePart, RunId,
+    Settings, TenantName, Trigger, UnixMillis, User,
 };
-use rusqlite::{Connection, OpenFlags, named_params};
-use serde_json::Value;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::super::word::{operation_number, word};
-use super::super::{feed, scope};
+use super::feed::number;
 use crate::{
-    Applied, ChangeBody, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan,
+    Applied, ChangeRow, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan,
     ReadWith, RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
 };
 
@@ -267,107 +265,12 @@ impl House {
         seen
     }
 
-    /// The tenant's changes in their order.
-    pub(super) fn changes(&self, tenant: &TenantName) -> Vec<Change> {
-        let mut connection = self.raw();
-        let first_kept: u64 = connection
-            .query_row(
-                "SELECT coalesce(min(c.last_seq - c.changes), t.last_seq)
-                 FROM tenant AS t
-                 LEFT JOIN change_block AS c ON c.tenant_id = t.tenant_id
-                 WHERE t.name = :tenant",
-                named_params! { ":tenant": tenant.as_str() },
-                |row| row.get::<_, i64>(0),
-            )
-            .unwrap()
-            .unsigned_abs();
-        let (id, _) = feed::position(&connection, scope::tenant_id(&connection, tenant).unwrap()).unwrap();
-        let since = FeedCursor::of(id, first_kept);
-        let page = feed::changes(&mut connection, tenant, &since, None, u64::MAX).unwrap();
+    /// All changes of the tenant, in their order.
+    pub(super) async fn changes(&self) -> Vec<ChangeRow> {
+        let page = self.page(&number(0), u64::MAX).await.unwrap();
+        assert_eq!(page.next, page.last);
         page.rows
-            .into_iter()
-            .map(|change| {
-                let (kind, operation, user, group, reason, before, after) = match change.body {
-                    ChangeBody::User {
-                        operation,
-                        external_id,
-                        row,
-                        before,
-                        reason,
-                    } => (
-                        Some(Entity::User),
-                        operation_number(operation),
-                        Some(external_id),
-                        None,
-                        reason,
-                        before.map(value),
-                        row.map(value),
-                    ),
-                    ChangeBody::Group {
-                        operation,
-                        external_id,
-                        row,
-                        before,
-                        reason,
-                    } => (
-                        Some(Entity::Group),
-                        operation_number(operation),
-                        None,
-                        Some(external_id),
-                        reason,
-                        before.map(value),
-                        row.map(value),
-                    ),
-                    ChangeBody::Membership {
-                        operation,
-                        group,
-                        user,
-                        reason,
-                    } => (
-                        Some(Entity::Membership),
-                        operation_number(operation),
-                        Some(user),
-                        Some(group),
-                        reason,
-                        None,
-                        None,
-                    ),
-                    ChangeBody::Applied { counts } => (None, 0, None, None, None, None, Some(value(counts))),
-                };
-                Change {
-                    seq: i64::try_from(change.seq).unwrap(),
-                    run: change.run.to_string(),
-                    directory: change.directory.to_string(),
-                    kind,
-                    operation,
-                    user,
-                    group,
-                    reason: reason.map(word),
-                    before,
-                    after,
-                }
-            })
-            .collect()
     }
-}
-
-fn value(row: impl serde::Serialize) -> Value {
-    serde_json::to_value(row).unwrap()
-}
-
-/// One change as readers are told of it.
-#[derive(Debug, Clone)]
-pub(super) struct Change {
-    pub(super) seq: i64,
-    pub(super) run: String,
-    pub(super) directory: String,
-    pub(super) kind: Option<Entity>,
-    pub(super) operation: i64,
-    pub(super) user: Option<String>,
-    pub(super) group: Option<String>,
-    pub(super) reason: Option<String>,
-    pub(super) before: Option<Value>,
-    pub(super) after: Option<Value>,
 }
 
 /// What a reader sees.
@@ -388,59 +291,6 @@ impl Seen {
             .iter()
             .map(|pair| (pair.group.as_str(), pair.user.as_str()))
             .collect()
-    }
-
-    /// Takes a change as a reader would: each must fit what was there before.
-    pub(super) fn take(&mut self, change: &Change) {
-        let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
-        let user = |row: &Value| UserRow {
-            external_id: text(row, "external_id").unwrap(),
-            email: text(row, "email").unwrap(),
-            username: text(row, "username").unwrap(),
-            display_name: text(row, "display_name"),
-            given_name: text(row, "given_name"),
-            family_name: text(row, "family_name"),
-            status: text(row, "status").unwrap(),
-        };
-        let group = |row: &Value| GroupRow {
-            external_id: text(row, "external_id").unwrap(),
-            name: text(row, "name").unwrap(),
-            description: text(row, "description"),
-        };
-        match change.kind {
-            Some(Entity::User) => {
-                let id = change.user.clone().unwrap();
-                let before = match &change.after {
-                    Some(row) => self.users.insert(id.clone(), user(row)),
-                    None => self.users.remove(&id),
-                };
-                assert_eq!(before, change.before.as_ref().map(user), "{change:?}");
-                assert!(change.after.is_some() || self.memberships.iter().all(|pair| pair.user != id));
-            }
-            Some(Entity::Group) => {
-                let id = change.group.clone().unwrap();
-                let before = match &change.after {
-                    Some(row) => self.groups.insert(id.clone(), group(row)),
-                    None => self.groups.remove(&id),
-                };
-                assert_eq!(before, change.before.as_ref().map(group), "{change:?}");
-                assert!(change.after.is_some() || self.memberships.iter().all(|pair| pair.group != id));
-            }
-            Some(Entity::Membership) => {
-                let pair = MembershipRow {
-                    group: change.group.clone().unwrap(),
-                    user: change.user.clone().unwrap(),
-                };
-                assert!(self.groups.contains_key(&pair.group), "{change:?}");
-                assert!(self.users.contains_key(&pair.user), "{change:?}");
-                if change.operation == 1 {
-                    assert!(self.memberships.insert(pair), "{change:?}");
-                } else {
-                    assert!(self.memberships.remove(&pair), "{change:?}");
-                }
-            }
-            None => {}
-        }
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Bound {
 
 /// Whoever wants to know what the scheduler does: metrics, logs, health.
 pub trait Listener: Send + std::marker::Sync {
-    /// It has looked at the directories, at this time of the clock's monotonic time.
+    /// It has looked at all directories, and started what was due, at this time of the clock's monotonic time.
     fn looked(&self, at: Duration);
     /// Hears the events of a run that is about to begin.
     fn events(&self, scheduled: &Scheduled, run: &RunId) -> Arc<dyn EventSink>;
@@ -202,7 +202,11 @@ impl Scheduler {
             }
             self.idle.insert(idle.scheduled.directory.clone(), idle);
         }
-        self.start_due().await
+        let wait = self.start_due().await?;
+        // Not after a step that looks at some alone: runs may go on ending while no look at all succeeds.
+        let monotonic = self.parts.sync.clock.monotonic();
+        self.parts.listener.looked(monotonic);
+        Ok(wait)
     }
 
     /// Looks at the directories whose run has ended, and starts what is due as [`Scheduler::look`] does.
@@ -231,7 +235,6 @@ impl Scheduler {
         };
         let monotonic = self.parts.sync.clock.monotonic();
         self.start_purge(monotonic);
-        self.parts.listener.looked(monotonic);
         Ok(wait)
     }
 

@@ -20,9 +20,11 @@ use crate::pace::Bucket;
 const SMALLEST_LIMIT: u32 = 10;
 /// Okta's own links have a few hundred bytes; what is longer is none of its.
 const LONGEST_TARGET_BYTES: usize = 8 << 10;
-/// No listing has more pages than this: at 500 rows each, as many rows as a run may stage. One that goes on is linked on
-/// for ever.
-pub const MOST_PAGES: usize = 100_000;
+/// A run reads no more pages of a listing than this: one that goes on is linked on for ever. They are half the requests
+/// that the host grants a run, so that it ends with what is wrong, and twice as many as hold all rows that a run may
+/// stage, where they are full. Refused with it are listings of more than 5,000,000 rows all of whose pages had to be of
+/// the smallest size. What is kept of so many links takes some 10 MiB.
+const MOST_PAGES: usize = 500_000;
 
 /// One listing.
 pub struct Listing<'c, 'h, H: Host> {
@@ -249,5 +251,53 @@ impl Page {
     /// When the page was given, by Okta's clock, in Unix milliseconds.
     pub fn read_at_ms(&self) -> u64 {
         u64::try_from(self.answer.date_ms).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::failure::ErrorKind;
+    use crate::fake::{FakeHost, Org, Reply, settings};
+
+    const PATH: &str = "/api/v1/apps/0oaapp1/users";
+
+    /// An org whose listing leads on for ever, to a page never seen before.
+    fn leads_on_for_ever() -> FakeHost {
+        let mut org = Org::new(5, 3);
+        let pages = Cell::new(0);
+        org.fault(PATH, u32::MAX, move || {
+            let page = pages.get() + 1;
+            pages.set(page);
+            Reply::json(200, &json!([])).after(Duration::ZERO).header(
+                "link",
+                format!("<https://acme.okta.com{PATH}?after={page}>; rel=\"next\""),
+            )
+        });
+        FakeHost::new(org)
+    }
+
+    #[test]
+    fn runs_1_2_a_listing_that_leads_on_for_ever_is_given_up_before_the_hosts_limit_of_requests() {
+        let host = leads_on_for_ever();
+        let client = Client::new(&host, settings());
+        let mut listing = Listing::new(&client, "users", "the users", Bucket::Apps, PATH, None, 500);
+        // As after all pages but three, which would take minutes to ask for.
+        let others = (0..).filter(|digest| !listing.followed.contains(digest));
+        let read: HashSet<u64> = others.take(MOST_PAGES - 3).collect();
+        listing.followed.extend(read);
+
+        let read = listing.for_each_page(async |_| Ok(ControlFlow::Continue(())));
+        let failure = host.run(read).unwrap_err();
+
+        assert_eq!(failure.kind, ErrorKind::Protocol);
+        let told = "it has not ended after 500000 pages";
+        assert!(failure.summary.contains(told), "{}", failure.summary);
+        assert_eq!(host.org.borrow().asked_for(PATH), 3);
     }
 }

@@ -33,9 +33,10 @@ const ASK_FOR_PURGE_EVERY: Duration = Duration::from_hours(1);
 /// What the scheduler asks of whoever puts the host together.
 #[async_trait]
 pub trait Providers: Send + std::marker::Sync {
-    /// The hosts that runs of a directory reach, each as `HOST:PORT`. It may take a while, and is asked once of a
-    /// directory that is due and whose hosts are not stored.
-    async fn hosts(&self, scheduled: &Scheduled) -> Vec<String>;
+    /// The hosts that runs of a directory reach, each as `HOST:PORT`; nothing where they can't be told now. It may take a
+    /// while, and is asked once of a directory that is due and whose hosts are not stored, and where they could not be
+    /// told, again before each of its runs.
+    async fn hosts(&self, scheduled: &Scheduled) -> Option<Vec<String>>;
 
     /// The provider for one run. A failure is recorded as that of the run. The call is dropped when the process is about
     /// to end.
@@ -58,7 +59,7 @@ pub struct Bound {
 
 /// Whoever wants to know what the scheduler does: metrics, logs, health.
 pub trait Listener: Send + std::marker::Sync {
-    /// It has looked at the directories, at this time of the clock's monotonic time.
+    /// It has looked at all directories, and started what was due, at this time of the clock's monotonic time.
     fn looked(&self, at: Duration);
     /// Hears the events of a run that is about to begin.
     fn events(&self, scheduled: &Scheduled, run: &RunId) -> Arc<dyn EventSink>;
@@ -93,8 +94,9 @@ pub struct Scheduler {
     ended: Vec<(TenantName, DirectoryId)>,
     /// Directories of which no run came to be, until this monotonic time: what prevented it is likely still there.
     resting: HashMap<DirectoryId, Duration>,
-    /// Hosts that were asked for. What they come from changes with the next verification only, which stores them.
-    told_hosts: HashMap<DirectoryId, Vec<String>>,
+    /// Hosts that were asked for; nothing where they could not be told. What they come from changes with the next
+    /// verification only, which stores them.
+    told_hosts: HashMap<DirectoryId, Option<Vec<String>>>,
     purge: JoinSet<()>,
     next_purge: Duration,
 }
@@ -200,7 +202,11 @@ impl Scheduler {
             }
             self.idle.insert(idle.scheduled.directory.clone(), idle);
         }
-        self.start_due().await
+        let wait = self.start_due().await?;
+        // Not after a step that looks at some alone: runs may go on ending while no look at all succeeds.
+        let monotonic = self.parts.sync.clock.monotonic();
+        self.parts.listener.looked(monotonic);
+        Ok(wait)
     }
 
     /// Looks at the directories whose run has ended, and starts what is due as [`Scheduler::look`] does.
@@ -229,7 +235,6 @@ impl Scheduler {
         };
         let monotonic = self.parts.sync.clock.monotonic();
         self.start_purge(monotonic);
-        self.parts.listener.looked(monotonic);
         Ok(wait)
     }
 
@@ -263,7 +268,7 @@ impl Scheduler {
             .iter()
             .map(|(_, Idle { scheduled, .. }, since)| Waiting {
                 tenant: &scheduled.tenant,
-                hosts: hosts(scheduled),
+                hosts: hosts(scheduled).unwrap_or_default(),
                 since: *since,
             })
             .collect();
@@ -306,7 +311,16 @@ impl Scheduler {
         let Some(seen) = self.idle.remove(&directory) else {
             return Ok(false);
         };
-        let Parts { sync, .. } = &*self.parts;
+        let Parts { sync, providers, .. } = &*self.parts;
+        if hosts(&self.told_hosts, &seen.scheduled).is_none() {
+            // What prevented it may be over. If it is not, it most likely fails the run too, which says why.
+            let told = providers.hosts(&seen.scheduled).await;
+            if told.is_some() {
+                self.told_hosts.insert(directory.clone(), told);
+                self.idle.insert(directory, seen);
+                return Ok(false);
+            }
+        }
         let Some(scheduled) = sync.store.schedule(&seen.scheduled.tenant, &directory).await? else {
             return Ok(false);
         };
@@ -326,7 +340,9 @@ impl Scheduler {
         }
         let running = Running {
             tenant: present.scheduled.tenant.clone(),
-            hosts: hosts(&self.told_hosts, &present.scheduled).to_vec(),
+            hosts: hosts(&self.told_hosts, &present.scheduled)
+                .unwrap_or_default()
+                .to_vec(),
         };
         let parts = Arc::clone(&self.parts);
         let task = self.runs.spawn(parts.carry_out(present, self.options.limits));

@@ -83,7 +83,8 @@ pub struct Scheduled {
     pub directory: DirectoryId,
     /// The kind of provider.
     pub provider: String,
-    /// The hosts that its verified settings reach, each as `HOST:PORT`. Unknown where the verification is older than their keeping.
+    /// The hosts that its verified settings reach, each as `HOST:PORT`. Unknown where the verification is older than
+    /// their keeping.
     pub hosts: Option<Vec<String>>,
     /// What decides when it runs next.
     pub times: Times,

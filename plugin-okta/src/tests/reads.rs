@@ -1,6 +1,5 @@
 //! What a run reads, believes and refuses.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +7,6 @@ use serde_json::{Value, json};
 use super::{assert_complete, failed, fails_on, rides_out, run, run_with};
 use crate::failure::ErrorKind;
 use crate::fake::{APP, FakeHost, Org, Reply, full, group_row, user_row};
-use crate::pages::MOST_PAGES;
 use crate::settings::Settings;
 use crate::sync::sync;
 
@@ -378,30 +376,6 @@ fn the_app_that_the_settings_name_is_the_only_one_read() {
     assert_eq!(host.org.borrow().asked_for("/api/v1/apps?"), 0);
     let failure = host.run(sync(&host, named("0oanone"), full())).unwrap_err();
     assert_eq!(failure.kind, ErrorKind::NotFound);
-}
-
-/// An org whose listing of users leads on for ever, to a page never seen before.
-fn links_on_for_ever(rows: impl Fn(usize) -> Vec<Value>) -> impl Fn() -> Reply {
-    let pages = Cell::new(0);
-    move || {
-        pages.set(pages.get() + 1);
-        let next = format!(
-            "https://acme.okta.com/api/v1/apps/0oaapp1/users?after={}",
-            pages.get()
-        );
-        Reply::json(200, &json!(rows(pages.get())))
-            .after(Duration::ZERO)
-            .header("link", format!("<{next}>; rel=\"next\""))
-    }
-}
-
-#[test]
-fn runs_1_2_a_listing_that_leads_on_for_ever_ends_the_run() {
-    let seldom_a_row = |page| (page % 2 == 0).then(|| user_row(page % 3)).into_iter().collect();
-    let (host, failure) = fails_on("0oaapp1/users", u32::MAX, links_on_for_ever(seldom_a_row));
-    assert_eq!(failure.kind, ErrorKind::Protocol);
-    assert!(failure.summary.contains("not ended after"), "{}", failure.summary);
-    assert_eq!(host.org.borrow().asked_for("0oaapp1/users"), MOST_PAGES);
 }
 
 /// An org of so many users, whose profiles are as they are made here, and its pages' largest size.

@@ -81,8 +81,8 @@ pub fn version_of(command: &mut Command) -> Result<String> {
 /// the real processor may not run on that one.
 pub fn emulated(program: &Path, script: &Path) -> Result<PathBuf> {
     let text = format!(
-        "#!/bin/sh\nexec valgrind --tool=none --quiet '{}' \"$@\"\n",
-        program.display()
+        "#!/bin/sh\nexec valgrind --tool=none --quiet {} \"$@\"\n",
+        quoted(program)
     );
     if let Some(folder) = script.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
@@ -91,6 +91,11 @@ pub fn emulated(program: &Path, script: &Path) -> Result<PathBuf> {
     fs::set_permissions(script, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("making {} executable", script.display()))?;
     Ok(script.to_owned())
+}
+
+/// A path as one word of the shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// Runs a program, and answers what its stretches took, in their order. Callgrind's files are left in `folder`.
@@ -180,6 +185,14 @@ fn stretch(line: &str, instructions: u64) -> Result<Option<Counted>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_the_shell_whatever_is_in_it() {
+        let path = "/o'brien/my $HOME/''`id`\\";
+        let script = format!("printf %s {}", quoted(Path::new(path)));
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
+    }
 
     #[test]
     fn what_is_counted_is_what_was_said_to_be_done() {

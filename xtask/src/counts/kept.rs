@@ -16,10 +16,13 @@ pub const FILE: &str = "bench/counts/kept.json";
 /// Instructions by what was done.
 type Figures = BTreeMap<String, u64>;
 
-/// The figures of all parts, and what they were made with.
+/// Versions by tool.
+pub type Tools = BTreeMap<String, String>;
+
+/// The figures of all parts, and what each part's were made with.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    made_with: BTreeMap<String, String>,
+    made_with: BTreeMap<String, Tools>,
     instructions: BTreeMap<String, Figures>,
 }
 
@@ -57,8 +60,9 @@ impl Kept {
         self.instructions.get(part).unwrap_or(&NONE)
     }
 
-    /// Takes what was counted in place of a part's figures. Growth is judged by itself, without a figure.
-    pub fn set(&mut self, part: &str, counted: &[Counted]) {
+    /// Takes what was counted, with these tools, in place of a part's figures. Growth is judged by itself, without a
+    /// figure.
+    pub fn set(&mut self, part: &str, counted: &[Counted], tools: &Tools) {
         let figures: Figures = counted
             .iter()
             .filter(|counted| counted.amount.is_none())
@@ -66,31 +70,33 @@ impl Kept {
             .collect();
         if figures.is_empty() {
             self.instructions.remove(part);
+            self.made_with.remove(part);
         } else {
             self.instructions.insert(part.to_owned(), figures);
+            self.made_with.insert(part.to_owned(), tools.clone());
         }
     }
 
-    /// Notes what the figures are made with.
-    pub fn set_made_with(&mut self, valgrind: String, rustc: String) {
-        self.made_with = BTreeMap::from([("valgrind".to_owned(), valgrind), ("rustc".to_owned(), rustc)]);
-    }
-
-    /// What to know before figures of other tools are compared.
-    pub fn note_on_tools(&self, valgrind: &str, rustc: &str) -> Option<String> {
-        let differ: Vec<String> = [("valgrind", valgrind), ("rustc", rustc)]
+    /// What to know before figures of these parts are compared with what was counted with these tools.
+    pub fn notes_on_tools(&self, parts: &[&str], tools: &Tools) -> Vec<String> {
+        let mut differ: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for part in parts {
+            for (tool, then) in self.made_with.get(*part).into_iter().flatten() {
+                if let Some(present) = tools.get(tool).filter(|present| *present != then) {
+                    let difference = format!("{then}, and this is {present}");
+                    differ.entry(difference).or_default().push(part);
+                }
+            }
+        }
+        differ
             .into_iter()
-            .filter_map(|(tool, present)| {
-                let then = self.made_with.get(tool)?;
-                (then != present).then(|| format!("{then}, and this is {present}"))
+            .map(|(difference, parts)| {
+                format!(
+                    "the kept figures of {} were made with {difference}: they may differ without a change of idsync",
+                    parts.join(", ")
+                )
             })
-            .collect();
-        (!differ.is_empty()).then(|| {
-            format!(
-                "the kept figures were made with {}: they may differ without a change of idsync",
-                differ.join("; with ")
-            )
-        })
+            .collect()
     }
 }
 
@@ -105,21 +111,25 @@ mod tests {
             instructions: 7,
             amount,
         };
+        let tools = |rustc: &str| {
+            let versions = [("valgrind", "valgrind-3"), ("rustc", rustc)];
+            Tools::from(versions.map(|(tool, version)| (tool.to_owned(), version.to_owned())))
+        };
         let mut kept = Kept::default();
-        kept.set_made_with("valgrind-3".to_owned(), "rustc 1".to_owned());
-        kept.set("store", &[counted("plan", None)]);
-        kept.set("pages", &[counted("page", None), counted("pages", Some(2))]);
+        kept.set("store", &[counted("plan", None)], &tools("rustc 1"));
+        let pages = [counted("page", None), counted("pages", Some(2))];
+        kept.set("pages", &pages, &tools("rustc 2"));
 
         let read = Kept::from_json(&kept.to_json()).unwrap();
 
         assert_eq!(read, kept);
         assert_eq!(read.figures("store"), &Figures::from([("plan".to_owned(), 7)]));
         assert_eq!(read.figures("pages").len(), 1);
-        assert_eq!(read.note_on_tools("valgrind-3", "rustc 1"), None);
-        assert!(
-            read.note_on_tools("valgrind-3", "rustc 2")
-                .unwrap()
-                .contains("rustc 1")
-        );
+        let notes = |rustc| read.notes_on_tools(&["store", "pages", "boundary"], &tools(rustc));
+        let [note] = &notes("rustc 2")[..] else {
+            panic!("one part was counted with another compiler");
+        };
+        assert!(note.contains("of store were made with rustc 1, and"), "{note}");
+        assert_eq!(notes("rustc 3").len(), 2);
     }
 }

@@ -21,7 +21,7 @@ use crate::out;
 use crate::workspace::Workspace;
 
 use callgrind::Counted;
-use kept::Kept;
+use kept::{Kept, Tools};
 use verdict::{Line, judge};
 
 pub use callgrind::NoValgrind;
@@ -67,7 +67,7 @@ pub struct Options {
 
 /// Builds, counts, and compares with what is kept.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let valgrind = callgrind::version()?;
+    let tools = tools()?;
     let parts = match options.only {
         Some(part) => vec![part],
         None => Part::value_variants().to_vec(),
@@ -86,12 +86,13 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let path = workspace.root.join(kept::FILE);
     let mut kept = Kept::read(&path)?;
     if options.keep {
-        kept.set_made_with(valgrind, rustc_version()?);
         for (part, counted) in parts.iter().zip(&counted) {
-            kept.set(part.name(), counted);
+            kept.set(part.name(), counted, &tools);
         }
         kept.write(&path)?;
-    } else if let Some(note) = kept.note_on_tools(&valgrind, &rustc_version()?) {
+    }
+    let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+    for note in kept.notes_on_tools(&names, &tools) {
         out::warning(&note);
     }
     let lines: Vec<Line> = parts
@@ -172,6 +173,12 @@ fn boundary(workspace: &Workspace) -> Result<Command> {
     Ok(program)
 }
 
-fn rustc_version() -> Result<String> {
-    callgrind::version_of(Command::new("rustc").arg("--version"))
+/// What it is counted with.
+fn tools() -> Result<Tools> {
+    let valgrind = callgrind::version()?;
+    let rustc = callgrind::version_of(Command::new("rustc").arg("--version"))?;
+    Ok(Tools::from([
+        ("valgrind".to_owned(), valgrind),
+        ("rustc".to_owned(), rustc),
+    ]))
 }

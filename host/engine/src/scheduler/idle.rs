@@ -36,11 +36,11 @@ impl Idle {
     }
 }
 
-/// The hosts of a directory: those that are stored, else those that were told.
+/// The hosts of a directory, as far as they are known: those that are stored, else those that were told.
 pub(super) fn hosts<'a>(
-    told: &'a HashMap<DirectoryId, Vec<String>>,
+    told: &'a HashMap<DirectoryId, Option<Vec<String>>>,
     scheduled: &'a Scheduled,
-) -> &'a [String] {
-    let told = || told.get(&scheduled.directory).map(Vec::as_slice);
-    scheduled.hosts.as_deref().or_else(told).unwrap_or_default()
+) -> Option<&'a [String]> {
+    let told = || told.get(&scheduled.directory)?.as_deref();
+    scheduled.hosts.as_deref().or_else(told)
 }

@@ -101,3 +101,23 @@ async fn a_service_whose_store_is_away_for_a_while_goes_on_once_it_is_back() {
     service.await.unwrap();
     world.assert_equals_org().await;
 }
+
+#[tokio::test]
+async fn what_is_done_between_looks_at_all_directories_does_not_tell_health_that_they_succeed() {
+    let world = World::new(Org::of(1)).await;
+    let mut service = Service::of(&world).await;
+    let told = service.host.looks.subscribe();
+    service.scheduler.look().await.unwrap();
+    assert_eq!(*told.borrow(), 1);
+    service.scheduler.wait_for_end().await;
+    service.scheduler.go_on().await.unwrap();
+    assert_eq!(*told.borrow(), 1, "a run has ended");
+
+    let fresh = world.beside();
+    let mut service = Service::unchanged(&fresh, SchedulerOptions::default());
+    let database = world.folder.path().join("idsync.db");
+    std::fs::rename(&database, world.folder.path().join("away")).unwrap();
+    service.scheduler.look().await.unwrap_err();
+    service.scheduler.go_on().await.unwrap();
+    assert_eq!(*service.host.looks.borrow(), 0, "the look failed");
+}

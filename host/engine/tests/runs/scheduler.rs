@@ -181,6 +181,67 @@ async fn runs_7_3_unknown_hosts_are_asked_for_once_until_a_verification_stores_t
 }
 
 /// Another process whose run is at its first page, and waits for the gate there.
+/// Two directories of one host, of which that of the second can't be told, and the gate that their runs wait at. The
+/// world's own directory has no part in it.
+async fn one_of_two_untold(world: &World, service: &Service) -> (Arc<Semaphore>, DirectoryId) {
+    let gate = Arc::new(Semaphore::new(0));
+    for name in ["told", "untold"] {
+        world.clock.advance(Duration::from_secs(1));
+        let provider = service.add(world, &world.tenant, name, "org:443").await;
+        waits_at(&provider, &gate);
+    }
+    let untold = world.store.directory(&world.tenant, "untold").await.unwrap().id;
+    service.host.untold.lock().unwrap().push(untold.clone());
+    (gate, untold)
+}
+
+#[tokio::test]
+async fn runs_7_3_hosts_that_could_not_be_told_are_asked_for_again_before_the_run() {
+    let world = World::new(Org::of(1)).await;
+    let mut service = Service::with(&world, bounds(2, 2)).await;
+    let (gate, untold) = one_of_two_untold(&world, &service).await;
+    service.scheduler.look().await.unwrap();
+    assert_eq!(service.scheduler.running(), 2);
+    assert!(service.take_asked().contains(&untold));
+
+    service.host.untold.lock().unwrap().clear();
+    service.scheduler.wait_for_end().await;
+    service.scheduler.go_on().await.unwrap();
+    assert_eq!(service.take_asked(), [untold]);
+    assert_eq!(
+        service.scheduler.running(),
+        1,
+        "there is room, and it waits for its host"
+    );
+
+    gate.add_permits(10_000);
+    service.pass_hours(3).await;
+    assert_eq!(service.take_asked(), [], "now that they are known");
+}
+
+#[tokio::test]
+async fn runs_7_3_hosts_that_could_not_be_told_for_one_run_are_known_to_the_next() {
+    let world = World::new(Org::of(1)).await;
+    let mut service = Service::with(&world, bounds(9, 9)).await;
+    let (gate, untold) = one_of_two_untold(&world, &service).await;
+    service.scheduler.look().await.unwrap();
+    assert_eq!(
+        service.scheduler.running(),
+        3,
+        "why it can't be told, its run says"
+    );
+    gate.add_permits(2);
+    service.settle().await;
+    assert!(service.take_ended().iter().any(|run| run.directory == untold));
+
+    service.host.untold.lock().unwrap().clear();
+    world.clock.advance(Duration::from_hours(3));
+    service.scheduler.look().await.unwrap();
+    assert_eq!(service.scheduler.running(), 2, "two are of one host");
+    gate.add_permits(10_000);
+    service.settle().await;
+}
+
 async fn begun_beside(
     world: &World,
     gate: &Arc<Semaphore>,

@@ -30,6 +30,8 @@ pub struct Ended {
 pub struct Host {
     pub providers: Mutex<HashMap<DirectoryId, Arc<OrgProvider>>>,
     pub hosts: Mutex<HashMap<DirectoryId, Vec<String>>>,
+    /// The directories whose hosts can't be told.
+    pub untold: Mutex<Vec<DirectoryId>>,
     /// The directories whose hosts were asked for.
     pub asked: Mutex<Vec<DirectoryId>>,
     /// Why no provider can be bound.
@@ -48,14 +50,17 @@ pub struct Host {
 
 #[async_trait]
 impl Providers for Host {
-    async fn hosts(&self, scheduled: &Scheduled) -> Vec<String> {
+    async fn hosts(&self, scheduled: &Scheduled) -> Option<Vec<String>> {
         self.asked.lock().unwrap().push(scheduled.directory.clone());
         let compiling = self.compiling.lock().unwrap().take();
         if let Some(compiling) = compiling {
             compiling.await;
         }
+        if self.untold.lock().unwrap().contains(&scheduled.directory) {
+            return None;
+        }
         let hosts = self.hosts.lock().unwrap();
-        hosts.get(&scheduled.directory).cloned().unwrap_or_default()
+        Some(hosts.get(&scheduled.directory).cloned().unwrap_or_default())
     }
 
     async fn bind(&self, scheduled: &Scheduled, _: &RunId) -> Result<Bound, Failure> {
@@ -122,6 +127,7 @@ impl Service {
         let host = Arc::new(Host {
             providers: Mutex::new(providers.into()),
             hosts: Mutex::default(),
+            untold: Mutex::default(),
             asked: Mutex::default(),
             unbound: Mutex::default(),
             panics: Mutex::default(),

@@ -21,8 +21,11 @@ impl DirectoryPlugins {
     pub fn new(app: Arc<App>) -> Self {
         Self { app }
     }
+}
 
-    async fn ask_for_hosts(&self, scheduled: &Scheduled) -> Option<Vec<String>> {
+#[async_trait]
+impl Providers for DirectoryPlugins {
+    async fn hosts(&self, scheduled: &Scheduled) -> Option<Vec<String>> {
         let Scheduled {
             tenant, directory, ..
         } = scheduled;
@@ -34,14 +37,6 @@ impl DirectoryPlugins {
             .ok()?;
         let plugin = self.app.plugin(&scheduled.provider).await.ok()?;
         plugin.hosts(&directory.verified?.settings).ok()
-    }
-}
-
-#[async_trait]
-impl Providers for DirectoryPlugins {
-    async fn hosts(&self, scheduled: &Scheduled) -> Vec<String> {
-        // What can't be told now fails the run, which says why.
-        self.ask_for_hosts(scheduled).await.unwrap_or_default()
     }
 
     async fn bind(&self, scheduled: &Scheduled, run: &RunId) -> Result<Bound, Failure> {

@@ -142,7 +142,9 @@ fn keepers<'a>(
                 Entry::Occupied(mut entry) => {
                     let first = *entry.get();
                     let waited_longer = due[place].since.since(due[first].since);
-                    if is_full(first) && !is_full(place) && waited_longer < KEEPS_ITS_HOSTS_AFTER {
+                    // One that never ran has been due since no time at all: a tenant could always have one more.
+                    let has_waited = waited_longer >= KEEPS_ITS_HOSTS_AFTER && due[first].since.0 > 0;
+                    if is_full(first) && !is_full(place) && !has_waited {
                         entry.insert(place);
                     }
                 }

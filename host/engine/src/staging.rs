@@ -384,6 +384,7 @@ fn contract(text: impl Into<String>) -> StagingError {
 fn staging_error(error: StoreError) -> StagingError {
     match error {
         StoreError::GroupNotPut { .. } | StoreError::ListNotOpen { .. } => contract(error.to_string()),
+        StoreError::TooManyPeople { limit } => StagingError::TooManyRows { limit },
         other => StagingError::Host(Box::new(other)),
     }
 }

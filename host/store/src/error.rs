@@ -191,6 +191,12 @@ pub enum StoreError {
         /// The group.
         group: ExternalId,
     },
+    /// A run names more users, be it only in lists.
+    #[error("the run names more than {limit} users")]
+    TooManyPeople {
+        /// As many one run may name.
+        limit: u64,
+    },
     /// The values that a directory keeps would be too large.
     #[error(
         "the values kept for this directory would take {bytes} bytes, and {limit} are allowed; keep less"

@@ -17,8 +17,8 @@ use super::failure::{Phase, code_for};
 
 /// Unpacked bytes that are handed on together.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 512 KiB at most.
-const STEP_BYTES: usize = 512;
+/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 256 KiB at most.
+const STEP_BYTES: usize = 256;
 
 /// A request that is under way: until its answer was read to its end, failed, or was dropped.
 pub(super) struct InFlight(Arc<AtomicU64>);

@@ -130,7 +130,7 @@ fn read(
     limit: u64,
 ) -> Result<Vec<ChangeRow>, StoreError> {
     const READ: &str = "
-        SELECT c.last_seq, c.changes, r.id, d.id, c.kind, c.operation, c.reason, gi.external_id, c.body
+        SELECT c.last_seq, c.changes, r.id, d.id, c.kind, c.operation, c.reason, gi.external_id, c.body, c.directory_key
         FROM change_block AS c
         CROSS JOIN run AS r ON r.run_key = c.run_key
         CROSS JOIN directory AS d ON d.directory_key = c.directory_key
@@ -184,7 +184,7 @@ fn bodies(
     skip: usize,
     limit: usize,
 ) -> Result<Vec<ChangeBody>, StoreError> {
-    const USER: &str = "SELECT external_id FROM user_identity WHERE user_key = ?1";
+    const USER: &str = "SELECT external_id FROM user_identity WHERE user_key = ?1 AND directory_key = ?2";
     let kind: i64 = row.get(4)?;
     let operation = match row.get::<_, Option<i64>>(5)? {
         Some(1) => Operation::Create,
@@ -223,6 +223,7 @@ fn bodies(
             .collect::<Result<_, StoreError>>()?,
         3 => {
             let group: String = row.get(7)?;
+            let directory_key: i64 = row.get(9)?;
             let mut ids = connection.prepare_cached(USER)?;
             let users = key_set::from_column(row, 8)?;
             let mut bodies = Vec::with_capacity(limit.min(4_096));
@@ -230,7 +231,10 @@ fn bodies(
                 bodies.push(ChangeBody::Membership {
                     operation,
                     group: group.clone(),
-                    user: ids.query_row([key_set::key(user)], |row| row.get(0))?,
+                    user: ids
+                        .query_row([key_set::key(user), directory_key], |row| row.get(0))
+                        .optional()?
+                        .ok_or_else(damaged)?,
                     reason,
                 });
             }

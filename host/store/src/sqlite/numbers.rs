@@ -8,12 +8,15 @@ use rusqlite::{Connection, OptionalExtension};
 use string_interner::symbol::SymbolU32;
 use string_interner::{StringInterner, Symbol as _, backend::StringBackend};
 
-use super::word::signed;
+use super::word::{signed, unreadable, unsigned};
 use crate::StoreError;
 
 /// As many ids are kept in memory: some 40 bytes each, and 280 at most. The file has no index of them until there are
 /// more, because adding to one that is in no order of its own is most of what adding costs.
 const KEPT: usize = if cfg!(test) { 4 } else { 200_000 };
+
+/// As many may be named by what one run reads: a plan holds some 15 bytes of each in memory.
+const MOST: i64 = 10_000_000;
 
 /// Ids beside each other in one text: a large org's are spread over as little memory as can be. Whoever chooses ids can't
 /// know which of them share a place in the table.
@@ -31,7 +34,7 @@ impl Numbers {
     /// Those of a file, which may be empty.
     pub(super) fn of(file: &Connection) -> Result<Self, StoreError> {
         const ALL: &str = "
-            SELECT external_id
+            SELECT external_id, person_no
             FROM staged_person
             ORDER BY person_no
             LIMIT ?1";
@@ -49,7 +52,11 @@ impl Numbers {
         let mut all = all.query([i64::try_from(KEPT).unwrap_or(i64::MAX)])?;
         while let Some(row) = all.next()? {
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-            numbers.kept.get_or_intern(id);
+            let place = numbers.kept.get_or_intern(id);
+            if row.get::<_, i64>(1)? != number_of(place) {
+                let damaged = std::io::Error::from(std::io::ErrorKind::InvalidData);
+                return Err(unreadable("the number of a user in a run's file", damaged));
+            }
         }
         numbers.index_where_full(file)?;
         Ok(numbers)
@@ -66,7 +73,7 @@ impl Numbers {
             FROM staged_person
             WHERE external_id = ?1";
         if let Some(place) = self.kept.get(external_id.as_str()) {
-            return Ok(Some(signed(place.to_usize() as u64 + 1)));
+            return Ok(Some(number_of(place)));
         }
         if !self.is_indexed {
             return Ok(None);
@@ -87,6 +94,11 @@ impl Numbers {
             return Ok(number);
         }
         let number = self.next;
+        if number > MOST {
+            return Err(StoreError::TooManyPeople {
+                limit: unsigned(MOST),
+            });
+        }
         file.prepare_cached(ADD)?
             .execute((number, external_id.as_str()))?;
         self.next += 1;
@@ -104,6 +116,11 @@ impl Numbers {
         }
         Ok(())
     }
+}
+
+/// Kept ids have their numbers in the order in which they were kept.
+fn number_of(place: SymbolU32) -> i64 {
+    signed(place.to_usize() as u64 + 1)
 }
 
 /// Gives the file its index of people by id, which a plan needs besides.

@@ -305,12 +305,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Who was put in a list that another took the place of counts as a member: the file has their id.
     pub(super) fn counts(&self) -> Result<StagedCounts, StoreError> {
         const COUNT: &str = "
             SELECT
                 (SELECT count(*) FROM staged_user),
                 (SELECT count(*) FROM staged_group WHERE is_listed AND NOT is_dropped),
-                (SELECT coalesce(sum(members), 0) FROM staged_list_part)";
+                max(
+                    (SELECT coalesce(sum(members), 0) FROM staged_list_part),
+                    (SELECT coalesce(max(person_no), 0) FROM staged_person)
+                        - (SELECT count(*) FROM staged_user)
+                )";
         let counts = self.file.query_row(COUNT, [], |row| {
             Ok(StagedCounts {
                 users: unsigned(row.get(0)?),

@@ -129,7 +129,7 @@ async fn bodies_that_one_directory_leaves_unread_hold_up_no_other() {
     let egress = org.egress();
     let (idle, other) = (egress.client(), egress.client());
     let mut unread = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..40 {
         unread.push(
             answer(&idle, get(&format!("https://{}/page", org.host())))
                 .await

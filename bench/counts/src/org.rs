@@ -2,7 +2,7 @@
 
 use idsync_model::{ExternalId, Group, InvalidId, MembersVersion, User};
 
-/// The largest number of groups, or of members of one group, that [`Org::member`] spreads without a repetition.
+/// How far apart neighbours in a list are among the users. It divides none of the sizes, so that a list repeats nobody.
 const SPREAD: usize = 199;
 
 /// An org: how many users and groups, and how many members each group has.

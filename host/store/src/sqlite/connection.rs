@@ -169,7 +169,7 @@ fn version(connection: &Connection, path: &Path, known: i64) -> Result<i64, Stor
     Ok(found)
 }
 
-/// A copy first, then each step in its own transaction.
+/// A copy first, then all steps in one transaction.
 fn upgrade(
     connection: &mut Connection,
     files: &DataDir,

@@ -33,7 +33,7 @@ const MEMBERS: &str = "memberships";
 /// What was put is committed this often, or after so many pages: a process that is killed loses no more. A commit takes
 /// some milliseconds.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-const CHECKPOINT_PAGES: u32 = 128;
+const CHECKPOINT_PAGES: u32 = 64;
 
 /// Reads the org's directory into the host's staging.
 pub async fn sync<H: Host>(

@@ -19,6 +19,25 @@ use crate::{
     ReadWith, RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
 };
 
+/// A list in one part.
+pub(super) const WHOLE: PagePart = PagePart {
+    first: true,
+    last: true,
+};
+/// The parts of a longer one.
+pub(super) const FIRST: PagePart = PagePart {
+    first: true,
+    last: false,
+};
+pub(super) const NEXT: PagePart = PagePart {
+    first: false,
+    last: false,
+};
+pub(super) const LAST: PagePart = PagePart {
+    first: false,
+    last: true,
+};
+
 /// A clock that stands until it is moved, or that goes on by a step each time it is read.
 pub(super) struct StandingClock {
     now: AtomicI64,

@@ -2,24 +2,11 @@
 
 use std::sync::Arc;
 
-use idsync_model::{ErrorKind, Mode, PagePart, User};
+use idsync_model::{ErrorKind, Mode, User};
 
-use super::org::{House, Org, Seen, group, house, id, user};
+use super::org::{FIRST, House, LAST, Org, Seen, WHOLE, group, house, id, user};
 use super::resuming::{begin, ending};
 use crate::{Applied, RunBasis, RunFacts, StagingRows};
-
-const WHOLE: PagePart = PagePart {
-    first: true,
-    last: true,
-};
-const FIRST: PagePart = PagePart {
-    first: true,
-    last: false,
-};
-const LAST: PagePart = PagePart {
-    first: false,
-    last: true,
-};
 
 /// Ids that letters, numbers and UTF-16 put in other orders than their bytes do.
 const IDS: [&str; 11] = [

@@ -4,22 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use idsync_model::{Entity, ErrorKind, Failure, MembersVersion, Mode, PagePart, RunId, UnixMillis};
+use idsync_model::{Entity, ErrorKind, Failure, MembersVersion, Mode, RunId, UnixMillis};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::org::{House, beside, group, house, id, read_with, user};
+use super::org::{FIRST, House, LAST, beside, group, house, id, read_with, user};
 use crate::{
     Directory, ListState, NewRun, RunBasis, RunEnd, RunFacts, StagedCounts, StagingRows, StoreError,
-};
-
-const FIRST: PagePart = PagePart {
-    first: true,
-    last: false,
-};
-const LAST: PagePart = PagePart {
-    first: false,
-    last: true,
 };
 
 pub(super) fn ending(kind: ErrorKind, keeps_staging: bool) -> RunEnd {

@@ -1,26 +1,9 @@
 //! The staging of a run: what is put again, begun again, dropped.
 
-use idsync_model::{Entity, MembersVersion, Mode, PagePart, UnixMillis};
+use idsync_model::{Entity, MembersVersion, Mode, UnixMillis};
 
-use super::org::{Org, group, house, id, user};
+use super::org::{FIRST, LAST, NEXT, Org, WHOLE, group, house, id, user};
 use crate::{ListState, RunFacts, StagedCounts, StoreError};
-
-const WHOLE: PagePart = PagePart {
-    first: true,
-    last: true,
-};
-const FIRST: PagePart = PagePart {
-    first: true,
-    last: false,
-};
-const NEXT: PagePart = PagePart {
-    first: false,
-    last: false,
-};
-const LAST: PagePart = PagePart {
-    first: false,
-    last: true,
-};
 
 #[tokio::test]
 async fn runs_1_6_of_two_answers_the_later_wins_and_the_first_version_stands() {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::Error;
 
-use super::body::InFlight;
+use super::body::{AnswerBody, InFlight};
 
 /// What may wait for the guest, besides the one piece that was unpacked last: bytes, and pieces, which may be of one byte
 /// each.
@@ -29,9 +28,9 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Begins with `body`, which counts as in flight until all of it was taken.
-    pub(super) fn of<B>(mut body: B, in_flight: InFlight) -> Self
+    pub(super) fn of<B>(mut body: AnswerBody<B>, in_flight: InFlight) -> Self
     where
-        B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
     {
         let (send, pieces) = mpsc::channel(AHEAD_PIECES);
         let room = Arc::new(Semaphore::new(AHEAD_BYTES as usize));
@@ -39,8 +38,7 @@ impl Ahead {
         let mut task = JoinSet::new();
         task.spawn(async move {
             loop {
-                let piece = body.frame().await.transpose();
-                let piece = piece.map(|frame| frame.and_then(|frame| frame.into_data().ok()));
+                let piece = body.next().await;
                 let length = match &piece {
                     Ok(Some(bytes)) => share(bytes),
                     Ok(None) | Err(_) => 0,

@@ -1,16 +1,15 @@
 //! An answer's body on its way to the guest: unpacked, measured, and given up when it stalls.
 
 use std::io::{self, Write as _};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
-use hyper::body::{Body, Frame};
-use tokio::time::{Sleep, sleep};
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
+use tokio::time::timeout;
 use wasmtime_wasi_http::Error;
 
 use super::failure::{Phase, code_for};
@@ -48,8 +47,6 @@ pub(super) struct AnswerBody<B> {
     received: u64,
     limit: u64,
     stall: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-    has_ended: bool,
 }
 
 impl<B> AnswerBody<B> {
@@ -61,8 +58,6 @@ impl<B> AnswerBody<B> {
             received: 0,
             limit,
             stall,
-            waiting: None,
-            has_ended: false,
         }
     }
 }
@@ -72,68 +67,35 @@ where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     /// The next bytes; none at the end.
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            if let Some(piece) = self
-                .unpacking
-                .as_mut()
-                .map(Unpacking::next_piece)
-                .transpose()?
-                .flatten()
+            if let Some(unpacking) = &mut self.unpacking
+                && let Some(piece) = unpacking.next_piece()?
             {
-                return Poll::Ready(Ok(Some(piece)));
+                return Ok(Some(piece));
             }
-            let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
-                Poll::Ready(frame) => {
-                    self.waiting = None;
-                    frame
-                }
-                Poll::Pending => {
-                    let stall = self.stall;
-                    let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(stall)));
-                    ready!(waiting.as_mut().poll(cx));
-                    return Poll::Ready(Err(Error::ConnectionReadTimeout));
-                }
-            };
+            let frame = timeout(self.stall, self.inner.frame())
+                .await
+                .map_err(|_| Error::ConnectionReadTimeout)?;
             let Some(frame) = frame else {
-                return Poll::Ready(match &mut self.unpacking {
+                return match &mut self.unpacking {
                     Some(unpacking) => unpacking.finish(),
                     None => Ok(None),
-                });
+                };
             };
             let frame = frame.map_err(|error| code_for(&error, Phase::Body))?;
             // Trailers say nothing that a plugin is promised.
             let Ok(bytes) = frame.into_data() else { continue };
             self.received += bytes.len() as u64;
             if self.received > self.limit {
-                return Poll::Ready(Err(Error::HttpResponseBodySize(Some(self.received))));
+                return Err(Error::HttpResponseBodySize(Some(self.received)));
             }
             match &mut self.unpacking {
                 Some(unpacking) => unpacking.packed = bytes,
                 None if bytes.is_empty() => {}
-                None => return Poll::Ready(Ok(Some(bytes))),
+                None => return Ok(Some(bytes)),
             }
         }
-    }
-}
-
-impl<B> Body for AnswerBody<B>
-where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
-{
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.has_ended {
-            return Poll::Ready(None);
-        }
-        let bytes = ready!(self.poll_bytes(cx));
-        self.has_ended = !matches!(bytes, Ok(Some(_)));
-        Poll::Ready(bytes.transpose().map(|bytes| bytes.map(Frame::data)))
     }
 }
 

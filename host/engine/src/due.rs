@@ -5,6 +5,9 @@ use std::time::Duration;
 use idsync_model::{DirectoryId, UnixMillis};
 use idsync_store::Times;
 
+/// Since when a directory is due that never ran, so that it comes before all others.
+pub const NEVER_RAN: UnixMillis = UnixMillis(0);
+
 /// When a directory runs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -19,7 +22,7 @@ pub enum Due {
 pub fn when(times: &Times, directory: &DirectoryId, now: UnixMillis) -> Due {
     // One that never ran has waited longest of all: with `now` it would come last at each look.
     let Some(last_began) = times.last_began_at.filter(|began| *began <= now) else {
-        return Due::Since(UnixMillis(0));
+        return Due::Since(NEVER_RAN);
     };
     if times.is_due {
         return Due::Since(last_began);

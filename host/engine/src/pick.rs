@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use idsync_model::{TenantName, UnixMillis};
 
+use crate::due::NEVER_RAN;
+
 /// How many runs there may be at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -142,8 +144,8 @@ fn keepers<'a>(
                 Entry::Occupied(mut entry) => {
                     let first = *entry.get();
                     let waited_longer = due[place].since.since(due[first].since);
-                    // One that never ran has been due since no time at all: a tenant could always have one more.
-                    let has_waited = waited_longer >= KEEPS_ITS_HOSTS_AFTER && due[first].since.0 > 0;
+                    // One that never ran tells no time for which it has waited: a tenant could always have one more.
+                    let has_waited = waited_longer >= KEEPS_ITS_HOSTS_AFTER && due[first].since > NEVER_RAN;
                     if is_full(first) && !is_full(place) && !has_waited {
                         entry.insert(place);
                     }
@@ -235,6 +237,14 @@ mod tests {
         let starts = |running: &[Running]| next(&due, running, bounds(4, 2), &mut Turns::default());
         assert_eq!(starts(&running), [2]);
         assert_eq!(starts(&running[..1]), [2, 0], "its tenant has room again");
+    }
+
+    #[test]
+    fn runs_6_one_that_never_ran_keeps_no_host_while_its_tenant_is_full() {
+        let running = [waiting(0, "x", 1), waiting(0, "y", 1)].map(|due| run_of(&due));
+        let year = 365 * 24 * 3_600_000;
+        let due = [waiting(0, "both", NEVER_RAN.0), waiting(1, "both", year)];
+        assert_eq!(next(&due, &running, bounds(4, 2), &mut Turns::default()), [1]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Rows of an org of any size, the same in every run. Ids are spread as those of a real org are.
+//! Rows of an org of any size, the same in every run. Ids are in another order than the one they are put in.
 
 use idsync_model::{ExternalId, Group, InvalidId, MembersVersion, User};
 

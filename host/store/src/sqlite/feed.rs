@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::block::{GroupColumns, Step, UserColumns};
 use super::runs::run_id;
-use super::word::{reason, signed, unreadable, unsigned};
+use super::word::{damaged, reason, signed, unreadable, unsigned};
 use super::{key_set, scope};
 use crate::{ChangeBody, ChangePage, ChangeRow, GroupRow, PositionRefused, StoreError, UserRow};
 
@@ -164,7 +164,7 @@ fn read(
         let bodies = bodies(connection, row, skip, room)?;
         let told = usize::try_from(last + 1 - begin).unwrap_or(usize::MAX);
         if bodies.len() != told.min(room) {
-            return Err(damaged());
+            return Err(wrong_row());
         }
         changes.extend((begin..=last).zip(bodies).map(|(seq, body)| ChangeRow {
             seq,
@@ -193,9 +193,7 @@ fn bodies(
     };
     let reason = reason(row.get(6)?)?;
     Ok(match kind {
-        1 => steps(row)?
-            .skip(skip)
-            .take(limit)
+        1 => steps(row, skip, limit)?
             .map(|(before, after)| {
                 let (before, after) = (before.map(user_row), after.map(user_row));
                 Ok(ChangeBody::User {
@@ -207,9 +205,7 @@ fn bodies(
                 })
             })
             .collect::<Result<_, StoreError>>()?,
-        2 => steps(row)?
-            .skip(skip)
-            .take(limit)
+        2 => steps(row, skip, limit)?
             .map(|(before, after)| {
                 let (before, after) = (before.map(group_row), after.map(group_row));
                 Ok(ChangeBody::Group {
@@ -234,7 +230,7 @@ fn bodies(
                     user: ids
                         .query_row([key_set::key(user), directory_key], |row| row.get(0))
                         .optional()?
-                        .ok_or_else(damaged)?,
+                        .ok_or_else(wrong_row)?,
                     reason,
                 });
             }
@@ -267,8 +263,13 @@ fn group_row((external_id, name, description): GroupColumns<String>) -> GroupRow
     }
 }
 
-fn steps<R: DeserializeOwned>(row: &Row<'_>) -> Result<impl Iterator<Item = Step<R>>, StoreError> {
-    Ok(from_json_column::<Vec<Step<R>>>(row)?.into_iter())
+fn steps<R: DeserializeOwned>(
+    row: &Row<'_>,
+    skip: usize,
+    limit: usize,
+) -> Result<impl Iterator<Item = Step<R>>, StoreError> {
+    let all: Vec<_> = from_json_column(row)?;
+    Ok(all.into_iter().skip(skip).take(limit))
 }
 
 fn from_json_column<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError> {
@@ -278,10 +279,10 @@ fn from_json_column<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError>
 
 /// The id in the row of a change, which has one before or after it.
 fn id<R>(before: Option<&R>, after: Option<&R>, id: impl Fn(&R) -> &String) -> Result<String, StoreError> {
-    after.or(before).map(id).cloned().ok_or_else(damaged)
+    after.or(before).map(id).cloned().ok_or_else(wrong_row)
 }
 
 /// A row of the feed that does not hold the changes that it says.
-fn damaged() -> StoreError {
-    unreadable("a change", std::io::Error::from(std::io::ErrorKind::InvalidData))
+fn wrong_row() -> StoreError {
+    damaged("a change")
 }

@@ -4,7 +4,7 @@
 use roaring::RoaringTreemap;
 use rusqlite::{Row, Rows};
 
-use super::word::unreadable;
+use super::word::{damaged, unreadable};
 use crate::StoreError;
 
 /// The bytes of a set; none for an empty one, so that SQL can tell it.
@@ -19,7 +19,7 @@ pub(super) fn to_bytes(set: &RoaringTreemap) -> Vec<u8> {
 }
 
 /// The set that bytes stand for.
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<RoaringTreemap, StoreError> {
+fn from_bytes(bytes: &[u8]) -> Result<RoaringTreemap, StoreError> {
     if bytes.is_empty() {
         return Ok(RoaringTreemap::new());
     }
@@ -27,8 +27,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<RoaringTreemap, StoreError> {
         RoaringTreemap::deserialize_from(bytes).map_err(|source| unreadable("a set of keys", source))?;
     // Only a damaged file has what is no key.
     if set.max().is_some_and(|largest| i64::try_from(largest).is_err()) {
-        let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
-        return Err(unreadable("a set of keys", source));
+        return Err(damaged("a set of keys"));
     }
     Ok(set)
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use string_interner::symbol::SymbolU32;
 use string_interner::{StringInterner, Symbol as _, backend::StringBackend};
 
-use super::word::{signed, unreadable, unsigned};
+use super::word::{damaged, signed, unsigned};
 use crate::StoreError;
 
 /// As many ids are kept in memory: some 40 bytes each, and 280 at most. The file has no index of them until there are
@@ -54,8 +54,7 @@ impl Numbers {
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
             let place = numbers.kept.get_or_intern(id);
             if row.get::<_, i64>(1)? != number_of(place) {
-                let damaged = std::io::Error::from(std::io::ErrorKind::InvalidData);
-                return Err(unreadable("the number of a user in a run's file", damaged));
+                return Err(damaged("the number of a user in a run's file"));
             }
         }
         numbers.index_where_full(file)?;

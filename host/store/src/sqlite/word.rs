@@ -1,5 +1,6 @@
 //! How enums and small structures stand in columns: words, numbers, JSON.
 
+use std::io;
 use std::time::Duration;
 
 use idsync_model::{DeleteReason, Entity, Operation, UnixMillis};
@@ -42,6 +43,11 @@ pub(super) fn unreadable(
         what,
         source: Box::new(source),
     }
+}
+
+/// A stored value that nothing here writes: the file is damaged.
+pub(super) fn damaged(what: &'static str) -> StoreError {
+    unreadable(what, io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// The number of a kind of row.

@@ -18,16 +18,6 @@ use people::Met;
 
 pub(super) use rows::{deletes_more, rows, users_who_go};
 
-/// The pass before new groups have their keys.
-const UNKNOWN_GROUPS: &str = include_str!("../sql/plan/1_new_groups.sql");
-
-/// The passes over groups after it, and whether each looks through the whole directory.
-const GROUPS: [(&str, bool); 3] = [
-    (include_str!("../sql/plan/2_staged_groups.sql"), true),
-    (include_str!("../sql/plan/3_groups.sql"), false),
-    (include_str!("../sql/plan/4_absent_groups.sql"), true),
-];
-
 /// Makes the plan of a run in the run's own file. `take_keys` gives the first of as many keys as are asked for.
 pub(super) fn make(
     run_file: &Path,
@@ -53,12 +43,12 @@ pub(super) fn make(
     transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
     let directory = named_params! { ":directory_key": scope.directory_key };
     let met = Met::meet(&transaction, scope.directory_key)?;
-    let new_groups = transaction.execute(UNKNOWN_GROUPS, directory)?;
+    let new_groups = transaction.execute(include_str!("../sql/plan/1_new_groups.sql"), directory)?;
     let base = give_keys(&transaction, met.new, signed(new_groups as u64), take_keys)?;
     let people = met.with_keys(&transaction, base)?;
-    for (pass, looks_through) in GROUPS {
-        transaction.execute(pass, if looks_through { directory } else { &[] })?;
-    }
+    transaction.execute(include_str!("../sql/plan/2_staged_groups.sql"), directory)?;
+    transaction.execute(include_str!("../sql/plan/3_groups.sql"), [])?;
+    transaction.execute(include_str!("../sql/plan/4_absent_groups.sql"), directory)?;
     lists::plan(&transaction, &people)?;
     let summary = summary(&transaction, &scope, now)?;
     transaction.commit()?;

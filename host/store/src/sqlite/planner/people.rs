@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 use rusqlite::{CachedStatement, Connection, Row, named_params};
 
 use super::super::key_set;
-use super::super::word::unreadable;
+use super::super::word::damaged;
 use crate::StoreError;
 
 /// Both statements have the id first, then a number of their own, whether the user is live, and from here on the row.
@@ -165,10 +165,7 @@ impl Met {
 
 /// Only a damaged file has a number that it gave to nobody.
 fn no_such_person() -> StoreError {
-    unreadable(
-        "the number of a user in a run's file",
-        std::io::Error::from(std::io::ErrorKind::InvalidData),
-    )
+    damaged("the number of a user in a run's file")
 }
 
 fn id<'a>(row: &'a Row<'_>) -> Result<&'a [u8], StoreError> {

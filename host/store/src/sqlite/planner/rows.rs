@@ -26,23 +26,12 @@ pub(in super::super) fn rows(
     if !has_plan(&connection)? {
         return Ok(Vec::new());
     }
-    match kind {
-        Entity::User => entities(
-            &connection,
-            include_str!("../sql/plan/rows_users.sql"),
-            kind,
-            operation,
-            limit,
-        ),
-        Entity::Group => entities(
-            &connection,
-            include_str!("../sql/plan/rows_groups.sql"),
-            kind,
-            operation,
-            limit,
-        ),
-        Entity::Membership => memberships(&connection, operation, limit),
-    }
+    let statement = match kind {
+        Entity::User => include_str!("../sql/plan/rows_users.sql"),
+        Entity::Group => include_str!("../sql/plan/rows_groups.sql"),
+        Entity::Membership => return memberships(&connection, operation, limit),
+    };
+    entities(&connection, statement, kind, operation, limit)
 }
 
 /// Whether the file has a plan, and one of this version. One of before the fourth is stale.

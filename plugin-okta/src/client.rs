@@ -170,7 +170,7 @@ impl<'h, H: Host> Client<'h, H> {
         loop {
             let permit = self.permit(stage, Bucket::Open).await?;
             let request = self.request(target, Vec::new());
-            let outcome = self.exchange(request, permit, None, Bucket::Open).await;
+            let outcome = self.exchange(request, permit, None, Bucket::Open, &|_| ()).await;
             match tries.judge(self, Bucket::Open, outcome).await? {
                 Step::Done(answer) | Step::Unauthorized(answer) => return Ok(answer),
                 Step::Again => {}
@@ -179,10 +179,12 @@ impl<'h, H: Host> Client<'h, H> {
         }
     }
 
-    /// Asks with a token and a proof.
-    pub async fn fetch(&self, ask: &Ask) -> Result<Fetched, Failure> {
+    /// Asks with a token and a proof. `on_head` is told of the head of each answer of status 200 before its body is read,
+    /// and of nothing when it is asked for again.
+    pub async fn fetch(&self, ask: &Ask, on_head: &dyn Fn(Option<&Headers>)) -> Result<Fetched, Failure> {
         let mut tries = Tries::new(ask.stage, ask.may_shrink);
         loop {
+            on_head(None);
             self.token().await?;
             let permit = self.permit(ask.stage, ask.bucket).await?;
             // Waiting for the permit may have taken longer than the token is good for.
@@ -192,7 +194,7 @@ impl<'h, H: Host> Client<'h, H> {
             let headers = self.authorization(ask.stage, &ask.target, &token).await?;
             let request = self.request(&ask.target, headers);
             let outcome = self
-                .exchange(request, permit, Some(Nonce::Resource), ask.bucket)
+                .exchange(request, permit, Some(Nonce::Resource), ask.bucket, on_head)
                 .await;
             match tries.judge(self, ask.bucket, outcome).await? {
                 Step::Done(answer) => return Ok(Fetched::Answer(answer)),
@@ -211,7 +213,7 @@ impl<'h, H: Host> Client<'h, H> {
             target,
             may_shrink: false,
         };
-        match self.fetch(&ask).await? {
+        match self.fetch(&ask, &|_| ()).await? {
             Fetched::Answer(answer) => Ok(answer),
             Fetched::TooMuch(failure) => Err(failure),
         }
@@ -334,6 +336,7 @@ impl<'h, H: Host> Client<'h, H> {
         permit: Permit,
         nonce: Option<Nonce>,
         bucket: Bucket,
+        on_head: &dyn Fn(Option<&Headers>),
     ) -> Result<Answer, TransportError> {
         self.budget.count_request();
         let sent_at = self.host.monotonic();
@@ -361,6 +364,9 @@ impl<'h, H: Host> Client<'h, H> {
                 ERROR_BODY_BYTES
             };
             let mut reservation = self.bodies.begin();
+            if response.status == 200 {
+                on_head(Some(&response.headers));
+            }
             let mut body = Vec::new();
             loop {
                 reservation.grow(PIECE_BYTES).await;

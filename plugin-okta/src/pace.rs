@@ -42,6 +42,7 @@ pub struct Pace {
     /// How many requests may run at once, in hundredths, so that it can grow slowly.
     allowed_hundredths: Cell<u32>,
     in_flight: Cell<u32>,
+    ahead: Cell<u32>,
     buckets: RefCell<[State; BUCKETS]>,
     pub(crate) changed: Notify,
 }
@@ -101,6 +102,12 @@ impl PartialEq for Permit {
 
 impl Eq for Permit {}
 
+/// A page that is asked for before its turn to be worked on, until this is dropped.
+#[derive(Debug)]
+pub struct Ahead {
+    pace: Rc<Pace>,
+}
+
 /// The three rate-limit headers of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -139,6 +146,7 @@ impl Pace {
             share_percent: share_percent.clamp(1, 100),
             allowed_hundredths: Cell::new(MAX_CONCURRENT * 100),
             in_flight: Cell::new(0),
+            ahead: Cell::new(0),
             buckets: RefCell::default(),
             changed: Notify::default(),
         })
@@ -147,6 +155,20 @@ impl Pace {
     /// How many requests may run at once now.
     pub fn allowed(&self) -> u32 {
         self.allowed_hundredths.get() / 100
+    }
+
+    /// Notes that a page is asked for ahead.
+    pub fn ahead(self: &Rc<Self>) -> Ahead {
+        self.ahead.set(self.ahead.get() + 1);
+        Ahead {
+            pace: Rc::clone(self),
+        }
+    }
+
+    /// Whether another listing may begin beside so many that run. Those that run come first: pages that they ask for
+    /// ahead count as listings, so that a long one, whose pages follow each other, is not the last to end.
+    pub fn has_room_beside(&self, running: usize) -> bool {
+        running + (self.ahead.get() as usize) < MAX_CONCURRENT as usize
     }
 
     /// Asks for a turn.
@@ -298,6 +320,13 @@ impl State {
                 window.ends_at = fresh.ends_at;
             }
         }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.pace.ahead.set(self.pace.ahead.get() - 1);
+        self.pace.changed.wake_all();
     }
 }
 

@@ -18,9 +18,7 @@ use crate::client::Client;
 use crate::cursor::Cursor;
 use crate::failure::Failure;
 use crate::host::{Entity, Host, LogLevel};
-use crate::notify::Notify;
 use crate::org;
-use crate::pace::MAX_CONCURRENT;
 use crate::probe::{Kind, Probes};
 use crate::report::{Mode, SyncRequest, SyncSummary};
 use crate::settings::Settings;
@@ -47,7 +45,6 @@ pub async fn sync<H: Host>(
         probes: Probes::default(),
         apps: RefCell::default(),
         jobs: RefCell::default(),
-        more_jobs: Notify::default(),
         groups: RefCell::default(),
         skipped: RefCell::default(),
         cursor: RefCell::default(),
@@ -93,7 +90,6 @@ struct Run<'r, 'h, H: Host> {
     probes: Probes,
     apps: RefCell<Vec<Rc<App>>>,
     jobs: RefCell<VecDeque<Job>>,
-    more_jobs: Notify,
     /// Every group that was put, and the apps that name it.
     groups: RefCell<HashMap<Rc<str>, Vec<Rc<App>>>>,
     skipped: RefCell<HashSet<String>>,
@@ -189,7 +185,7 @@ impl<H: Host> Run<'_, '_, H> {
 
     fn push(&self, job: Job) {
         self.jobs.borrow_mut().push_back(job);
-        self.more_jobs.wake_all();
+        self.client.pace.changed.wake_all();
     }
 
     fn note(&self, note: String) {
@@ -201,8 +197,9 @@ impl<H: Host> Run<'_, '_, H> {
     async fn work(&self) -> Result<(), Failure> {
         let mut running = FuturesUnordered::new();
         let mut first_failure = None;
+        let pace = &self.client.pace;
         loop {
-            while first_failure.is_none() && running.len() < MAX_CONCURRENT as usize {
+            while first_failure.is_none() && pace.has_room_beside(running.len()) {
                 let Some(job) = self.jobs.borrow_mut().pop_front() else {
                     break;
                 };
@@ -211,14 +208,10 @@ impl<H: Host> Run<'_, '_, H> {
             if running.is_empty() {
                 return first_failure.map_or(Ok(()), Err);
             }
-            let takes_jobs = first_failure.is_none() && running.len() < MAX_CONCURRENT as usize;
-            let next = if takes_jobs {
-                match select(running.next(), pin!(self.more_jobs.changed())).await {
-                    Either::Left((done, _)) => done,
-                    Either::Right(_) => continue,
-                }
-            } else {
-                running.next().await
+            // Both more jobs and more room for them are changes of the pace.
+            let next = match select(running.next(), pin!(pace.changed.changed())).await {
+                Either::Left((done, _)) => done,
+                Either::Right(_) => continue,
             };
             match next {
                 Some(Err(failure)) if !failure.kind.is_resumed() => return Err(failure),

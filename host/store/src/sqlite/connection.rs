@@ -24,6 +24,7 @@ pub(super) fn steps() -> Vec<M<'static>> {
             include_str!("migrations/0004_member_lists.sql"),
             to_version_4::bring_over,
         ),
+        M::up(include_str!("migrations/0005_rows_in_order.sql")),
     ]
 }
 

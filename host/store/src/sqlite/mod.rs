@@ -27,6 +27,7 @@ mod rotation;
 mod runs;
 mod schedules;
 mod scope;
+mod staged_rows;
 mod staging;
 mod tenants;
 mod to_version_4;

@@ -11,8 +11,9 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::connection::open_run_file;
 use super::numbers::Numbers;
 use super::resuming::Head;
+use super::staged_rows::StagedRows;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
-use super::{key_set, numbers, runs, scope};
+use super::{key_set, runs, scope};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
 
 /// Asks the store whether a run may still write.
@@ -34,6 +35,7 @@ pub(super) struct Writer {
     pub(super) file: Connection,
     lease: LeaseCheck,
     numbers: Numbers,
+    rows: StagedRows,
 }
 
 impl Writer {
@@ -80,6 +82,7 @@ impl Writer {
         file.execute_batch("BEGIN")?;
         Ok(Self {
             numbers: Numbers::of(&file)?,
+            rows: StagedRows::of(&file)?,
             file,
             lease,
         })
@@ -87,26 +90,19 @@ impl Writer {
 
     pub(super) fn put_users(&mut self, users: &[User]) -> Result<(), StoreError> {
         const PUT: &str = "
-            INSERT INTO staged_user (
-                person_no, email, username, display_name, given_name, family_name, active, status
+            INSERT OR REPLACE INTO staged_user (
+                row_no, person_no, external_id,
+                email, username, display_name, given_name, family_name, active, status
             )
-            VALUES (
-                :person_no, :email, :username, :display_name, :given_name, :family_name, :active, :status
-            )
-            ON CONFLICT (person_no) DO UPDATE SET
-                email = excluded.email,
-                username = excluded.username,
-                display_name = excluded.display_name,
-                given_name = excluded.given_name,
-                family_name = excluded.family_name,
-                active = excluded.active,
-                status = excluded.status";
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let mut put = self.file.prepare_cached(PUT)?;
         for user in users {
             let person_no = self.numbers.give(&self.file, &user.external_id)?;
-            // By position, in the order of the names above: looking up names is a good part of a bulk load's time.
+            // By position: looking up names is a good part of a bulk load's time.
             put.execute((
+                self.rows.give(person_no),
                 person_no,
+                user.external_id.as_str(),
                 &user.email,
                 &user.username,
                 &user.display_name,
@@ -122,10 +118,11 @@ impl Writer {
     pub(super) fn leave_out_users(&self, users: &[ExternalId]) -> Result<(), StoreError> {
         let mut leave_out = self
             .file
-            .prepare_cached("DELETE FROM staged_user WHERE person_no = ?1")?;
+            .prepare_cached("DELETE FROM staged_user WHERE row_no = ?1")?;
         for user in users {
-            if let Some(person_no) = self.numbers.find(&self.file, user)? {
-                leave_out.execute([person_no])?;
+            let person_no = self.numbers.find(&self.file, user)?;
+            if let Some(row) = person_no.and_then(|person_no| self.rows.find(person_no)) {
+                leave_out.execute([row])?;
             }
         }
         Ok(())
@@ -248,9 +245,12 @@ impl Writer {
         }
     }
 
-    pub(super) fn restart(&self, kind: Entity) -> Result<(), StoreError> {
+    pub(super) fn restart(&mut self, kind: Entity) -> Result<(), StoreError> {
         match kind {
-            Entity::User => self.file.execute("DELETE FROM staged_user", [])?,
+            Entity::User => {
+                self.rows = StagedRows::default();
+                self.file.execute("DELETE FROM staged_user", [])?
+            }
             Entity::Group => self.file.execute("UPDATE staged_group SET is_listed = 0", [])?,
             Entity::Membership => {
                 self.file.execute("DELETE FROM staged_list_part", [])?;
@@ -345,7 +345,6 @@ impl Writer {
 
     /// Commits all of it, for a plan.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
-        numbers::index(&self.file)?;
         self.file
             .execute_batch("UPDATE staged_head SET is_finished = 1; COMMIT")?;
         Ok(())

@@ -14,7 +14,6 @@ use super::recent;
 use super::scope::{self, RunScope};
 use super::word::{signed, unreadable, unsigned};
 use crate::{Plan, PlanSummary, PlannedCounts, RunBasis, StoreError};
-use people::Met;
 
 pub(super) use rows::{deletes_more, rows, users_who_go};
 
@@ -42,9 +41,14 @@ pub(super) fn make(
     }
     transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
     let directory = named_params! { ":directory_key": scope.directory_key };
-    let met = Met::meet(&transaction, scope.directory_key)?;
+    let met = people::meet(&transaction, scope.directory_key)?;
     let new_groups = transaction.execute(include_str!("../sql/plan/1_new_groups.sql"), directory)?;
-    let base = give_keys(&transaction, met.new, signed(new_groups as u64), take_keys)?;
+    let base = give_keys(
+        &transaction,
+        met.new_users(),
+        signed(new_groups as u64),
+        take_keys,
+    )?;
     let people = met.with_keys(&transaction, base)?;
     transaction.execute(include_str!("../sql/plan/2_staged_groups.sql"), directory)?;
     transaction.execute(include_str!("../sql/plan/3_groups.sql"), [])?;
@@ -64,7 +68,7 @@ pub(super) fn make(
     })
 }
 
-/// Gives new users and groups their keys. Returns what those of users follow.
+/// Gives new users and groups their keys, those of users first. Returns the number that they follow.
 fn give_keys(
     run_file: &Connection,
     users: i64,
@@ -72,8 +76,8 @@ fn give_keys(
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<i64, StoreError> {
     const GIVE: &str = "
-        INSERT INTO plan_head (only, user_key_base, group_key_base)
-        VALUES (1, :base, :base + :users)";
+        INSERT INTO plan_head (only, group_key_base)
+        VALUES (1, :base + :users)";
     let base = if users + groups > 0 {
         take_keys(users + groups)? - 1
     } else {

@@ -1,29 +1,30 @@
-//! Plans users: one pass over those who were put and those who are known, both in the order of their ids.
-
-use std::cmp::Ordering;
+//! Plans users: a pass over those who were put, one over those whom only lists name, and one over those who are known
+//! and were not put.
 
 use roaring::RoaringTreemap;
-use rusqlite::{CachedStatement, Connection, Row, named_params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, named_params};
 
 use super::super::key_set;
 use super::super::word::damaged;
 use crate::StoreError;
-
-/// Both statements have the id first, then a number of their own, whether the user is live, and from here on the row.
-const ROW_BEGINS: usize = 3;
-const ROW_ENDS: usize = 9;
 
 /// Everyone who was put or is known, before new users have their keys.
 pub(super) struct Met {
     /// The keys of those who were put, by person number; of one who has none yet, the place among the new ones as a
     /// number below 0.
     keys: Vec<i64>,
+    /// The keys of those who were put and are known.
+    known: RoaringTreemap,
     was_live: RoaringTreemap,
     is_live: RoaringTreemap,
-    /// How many have no key yet.
-    pub(super) new: i64,
-    /// The places of those of them whom readers will see.
-    new_live: Vec<u64>,
+    new: Vec<New>,
+}
+
+/// Someone whom the directory has never seen.
+struct New {
+    person_no: i64,
+    /// The row, where readers will see it.
+    row_no: Option<i64>,
 }
 
 /// Everyone who was put or is known.
@@ -52,109 +53,166 @@ impl People {
     }
 }
 
+/// Looks through all of them, and writes what becomes of those who are known.
+pub(super) fn meet(run_file: &Connection, directory_key: i64) -> Result<Met, StoreError> {
+    const LAST: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
+    let last: i64 = run_file.query_row(LAST, [], |row| row.get(0))?;
+    let mut met = Met {
+        // Their numbers are counted up from 1.
+        keys: vec![0; usize::try_from(last).map_err(|_| no_such_person())? + 1],
+        known: RoaringTreemap::new(),
+        was_live: RoaringTreemap::new(),
+        is_live: RoaringTreemap::new(),
+        new: Vec::new(),
+    };
+    let mut planned = PlannedUsers::new(run_file)?;
+    met.put_users(run_file, &mut planned, directory_key)?;
+    met.only_listed(run_file, &mut planned, directory_key)?;
+    met.not_put(run_file, &mut planned, directory_key)?;
+    Ok(met)
+}
+
 impl Met {
-    /// Looks through all of them, and writes what becomes of those who are known, and who is new.
-    pub(super) fn meet(run_file: &Connection, directory_key: i64) -> Result<Self, StoreError> {
-        let mut staged = run_file.prepare(include_str!("../sql/plan/staged_people.sql"))?;
-        let mut stored = run_file.prepare(include_str!("../sql/plan/stored_people.sql"))?;
-        let mut staged = staged.query([])?;
-        let mut stored = stored.query(named_params! { ":directory_key": directory_key })?;
-        let mut planned = PlannedUsers::new(run_file)?;
-        let people: i64 = run_file.query_row("SELECT count(*) FROM staged_person", [], |row| row.get(0))?;
-        let mut met = Self {
-            // Their numbers are counted up from 1.
-            keys: vec![0; usize::try_from(people).unwrap_or(0) + 1],
-            was_live: RoaringTreemap::new(),
-            is_live: RoaringTreemap::new(),
-            new: 0,
-            new_live: Vec::new(),
-        };
-        let mut put = staged.next()?;
-        let mut known = stored.next()?;
-        loop {
-            let order = match (put, known) {
-                (Some(put), Some(known)) => id(put)?.cmp(id(known)?),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => return Ok(met),
-            };
-            if let (Some(put), Ordering::Less) = (put, order) {
-                met.new += 1;
-                let is_live = put.get::<_, Option<bool>>(2)?.unwrap_or(false);
-                met.note(put.get(1)?, -met.new)?;
-                if is_live {
-                    met.new_live.push(key_set::member(met.new));
-                }
-                planned.add(met.new, put, is_live)?;
-            }
-            if let (Some(known), Ordering::Equal | Ordering::Greater) = (known, order) {
-                met.compare(&mut planned, known, put.filter(|_| order == Ordering::Equal))?;
-            }
-            if order != Ordering::Greater {
-                put = staged.next()?;
-            }
-            if order != Ordering::Less {
-                known = stored.next()?;
-            }
-        }
+    /// How many have no key yet.
+    pub(super) fn new_users(&self) -> i64 {
+        i64::try_from(self.new.len()).expect("they are in memory")
     }
 
-    fn compare(
+    fn put_users(
         &mut self,
+        run_file: &Connection,
         planned: &mut PlannedUsers<'_>,
-        known: &Row<'_>,
-        put: Option<&Row<'_>>,
+        directory_key: i64,
     ) -> Result<(), StoreError> {
-        let key: i64 = known.get(1)?;
-        let was_live: bool = known.get(2)?;
-        let (mut number, mut active) = (None, None);
-        if let Some(put) = put {
-            number = Some(put.get(1)?);
-            active = put.get::<_, Option<bool>>(2)?;
-        }
-        let is_live = active.unwrap_or(false);
-        if was_live {
-            self.was_live.insert(key_set::member(key));
-        }
-        if is_live {
-            self.is_live.insert(key_set::member(key));
-        }
-        if let Some(number) = number {
-            self.note(number, key)?;
-        }
-        match (was_live, is_live, put) {
-            (false, true, _) => planned.plan(key, number, 1, None),
-            (true, true, Some(put)) if differ(put, known)? => planned.plan(key, number, 2, None),
-            (true, false, _) if active.is_some() => planned.plan(key, number, 3, Some("inactive")),
-            (true, false, _) if planned.is_skipped(id(known)?)? => {
-                planned.plan(key, number, 3, Some("skipped"))
+        let mut put = run_file.prepare(include_str!("../sql/plan/put_users.sql"))?;
+        let mut put = put.query(named_params! { ":directory_key": directory_key })?;
+        while let Some(row) = put.next()? {
+            let (person_no, row_no, is_live) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let Some(key) = row.get(3)? else {
+                self.meet_new(person_no, Some(row_no).filter(|_| is_live))?;
+                continue;
+            };
+            let was_live = row.get(4)?;
+            self.meet_known(person_no, key, was_live)?;
+            if is_live {
+                self.is_live.insert(key_set::member(key));
             }
-            (true, false, _) => planned.plan(key, number, 3, Some("absent")),
-            _ => Ok(()),
+            match (was_live, is_live) {
+                (false, true) => planned.plan(key, Some(row_no), 1, None)?,
+                (true, true) if row.get(5)? => planned.plan(key, Some(row_no), 2, None)?,
+                (true, false) => planned.plan(key, Some(row_no), 3, Some("inactive"))?,
+                _ => {}
+            }
         }
-    }
-
-    fn note(&mut self, number: i64, key: i64) -> Result<(), StoreError> {
-        let place = usize::try_from(number).ok();
-        let noted = place.and_then(|place| self.keys.get_mut(place));
-        *noted.ok_or_else(no_such_person)? = key;
         Ok(())
     }
 
-    /// Gives the new ones their keys, which follow `base`, and plans those of them whom readers will see.
+    /// Those who have a number and were not met as users.
+    fn only_listed(
+        &mut self,
+        run_file: &Connection,
+        planned: &mut PlannedUsers<'_>,
+        directory_key: i64,
+    ) -> Result<(), StoreError> {
+        const LISTED: &str = "SELECT person_no, external_id FROM staged_person";
+        const KNOWN: &str = "
+            SELECT i.user_key, u.user_key IS NOT NULL
+            FROM user_identity AS i
+            LEFT JOIN directory_user AS u ON u.user_key = i.user_key AND u.deleted_at IS NULL
+            WHERE i.directory_key = :directory_key AND i.external_id = :external_id";
+        if self.keys.iter().skip(1).all(|key| *key != 0) {
+            return Ok(());
+        }
+        let mut known = run_file.prepare(KNOWN)?;
+        let mut listed = run_file.prepare(LISTED)?;
+        let mut listed = listed.query([])?;
+        while let Some(row) = listed.next()? {
+            let person_no = row.get(0)?;
+            if *self.key_of(person_no)? != 0 {
+                continue;
+            }
+            let external_id = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            let known = known
+                .query_row(
+                    named_params! { ":directory_key": directory_key, ":external_id": external_id },
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let Some((key, was_live)) = known else {
+                self.meet_new(person_no, None)?;
+                continue;
+            };
+            self.meet_known(person_no, key, was_live)?;
+            if was_live {
+                planned.plan_absent(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn not_put(
+        &mut self,
+        run_file: &Connection,
+        planned: &mut PlannedUsers<'_>,
+        directory_key: i64,
+    ) -> Result<(), StoreError> {
+        const KNOWN: &str = "
+            SELECT user_key
+            FROM user_identity
+            WHERE directory_key = :directory_key";
+        const IS_LIVE: &str = "
+            SELECT EXISTS (SELECT 1 FROM directory_user WHERE user_key = ?1 AND deleted_at IS NULL)";
+        let mut is_live = run_file.prepare(IS_LIVE)?;
+        let mut known = run_file.prepare(KNOWN)?;
+        let mut known = known.query(named_params! { ":directory_key": directory_key })?;
+        while let Some(row) = known.next()? {
+            let key = row.get(0)?;
+            if self.known.contains(key_set::member(key)) || !is_live.query_row([key], |row| row.get(0))? {
+                continue;
+            }
+            self.was_live.insert(key_set::member(key));
+            planned.plan_absent(key)?;
+        }
+        Ok(())
+    }
+
+    fn meet_new(&mut self, person_no: i64, row_no: Option<i64>) -> Result<(), StoreError> {
+        self.new.push(New { person_no, row_no });
+        *self.key_of(person_no)? = -self.new_users();
+        Ok(())
+    }
+
+    fn meet_known(&mut self, person_no: i64, key: i64, was_live: bool) -> Result<(), StoreError> {
+        *self.key_of(person_no)? = key;
+        self.known.insert(key_set::member(key));
+        if was_live {
+            self.was_live.insert(key_set::member(key));
+        }
+        Ok(())
+    }
+
+    fn key_of(&mut self, person_no: i64) -> Result<&mut i64, StoreError> {
+        let place = usize::try_from(person_no).ok();
+        place
+            .and_then(|place| self.keys.get_mut(place))
+            .ok_or_else(no_such_person)
+    }
+
+    /// Gives the new ones their keys, which follow `base`, and plans them.
     pub(super) fn with_keys(mut self, run_file: &Connection, base: i64) -> Result<People, StoreError> {
         const PLAN: &str = "
-            INSERT INTO plan_user (user_key, person_no, operation, reason)
-            SELECT :base + n, person_no, 1, NULL
-            FROM plan_new_user
-            WHERE is_live
-            ORDER BY n";
-        run_file.execute(PLAN, named_params! { ":base": base })?;
+            INSERT INTO plan_user (user_key, person_no, row_no, operation)
+            VALUES (?1, ?2, ?3, iif(?3 IS NULL, NULL, 1))";
+        let mut plan = run_file.prepare(PLAN)?;
+        for (key, new) in (base + 1..).zip(&self.new) {
+            plan.execute((key, new.person_no, new.row_no))?;
+            if new.row_no.is_some() {
+                self.is_live.insert(key_set::member(key));
+            }
+        }
         for key in self.keys.iter_mut().filter(|key| **key < 0) {
             *key = base - *key;
         }
-        let new_live = self.new_live.into_iter();
-        self.is_live |= key_set::of(new_live.map(|n| n + key_set::member(base)).collect());
         Ok(People {
             keys: self.keys,
             was_live: self.was_live,
@@ -168,62 +226,45 @@ fn no_such_person() -> StoreError {
     damaged("the number of a user in a run's file")
 }
 
-fn id<'a>(row: &'a Row<'_>) -> Result<&'a [u8], StoreError> {
-    Ok(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?)
-}
-
-fn differ(put: &Row<'_>, known: &Row<'_>) -> Result<bool, StoreError> {
-    for column in ROW_BEGINS..ROW_ENDS {
-        if put.get_ref(column)? != known.get_ref(column)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Writes the plan's rows of users.
+/// Writes the plan's rows of users who are known.
 struct PlannedUsers<'a> {
-    add: CachedStatement<'a>,
     plan: CachedStatement<'a>,
     is_skipped: CachedStatement<'a>,
 }
 
 impl<'a> PlannedUsers<'a> {
     fn new(run_file: &'a Connection) -> Result<Self, StoreError> {
-        const ADD: &str = "
-            INSERT INTO plan_new_user (n, external_id, person_no, is_live)
-            VALUES (?1, ?2, ?3, ?4)";
         const PLAN: &str = "
-            INSERT INTO plan_user (user_key, person_no, operation, reason)
+            INSERT INTO plan_user (user_key, row_no, operation, reason)
             VALUES (?1, ?2, ?3, ?4)";
         const IS_SKIPPED: &str = "
-            SELECT EXISTS (SELECT 1 FROM staged_skip WHERE kind = 1 AND external_id = CAST(?1 AS TEXT))";
+            SELECT EXISTS (
+                SELECT 1
+                FROM user_identity AS i
+                JOIN staged_skip AS k ON k.kind = 1 AND k.external_id = i.external_id
+                WHERE i.user_key = ?1
+            )";
         Ok(Self {
-            add: run_file.prepare_cached(ADD)?,
             plan: run_file.prepare_cached(PLAN)?,
             is_skipped: run_file.prepare_cached(IS_SKIPPED)?,
         })
     }
 
-    fn add(&mut self, n: i64, put: &Row<'_>, is_live: bool) -> Result<(), StoreError> {
-        let (id, number) = (put.get_ref(0)?, put.get_ref(1)?);
-        let borrowed = rusqlite::types::ToSqlOutput::Borrowed;
-        self.add.execute((n, borrowed(id), borrowed(number), is_live))?;
-        Ok(())
-    }
-
     fn plan(
         &mut self,
         key: i64,
-        number: Option<i64>,
+        row_no: Option<i64>,
         operation: i64,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.plan.execute((key, number, operation, reason))?;
+        self.plan.execute((key, row_no, operation, reason))?;
         Ok(())
     }
 
-    fn is_skipped(&mut self, id: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.is_skipped.query_row([id], |row| row.get(0))?)
+    /// Plans that someone goes who was not put as a user.
+    fn plan_absent(&mut self, key: i64) -> Result<(), StoreError> {
+        let is_skipped = self.is_skipped.query_row([key], |row| row.get(0))?;
+        let reason = if is_skipped { "skipped" } else { "absent" };
+        self.plan(key, None, 3, Some(reason))
     }
 }

@@ -34,9 +34,10 @@ pub(in super::super) fn rows(
     entities(&connection, statement, kind, operation, limit)
 }
 
-/// Whether the file has a plan, and one of this version. One of before the fourth is stale.
+/// Whether the file has a plan, and one of this version. One of before the fifth is stale.
 fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
-    const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = 'plan_member_list')";
+    const HAS: &str =
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('plan_user', 'main') WHERE name = 'row_no')";
     Ok(run_file.query_row(HAS, [], |row| row.get(0))?)
 }
 
@@ -88,11 +89,11 @@ fn memberships(
         LEFT JOIN plan_group AS g ON g.group_key = l.group_key AND g.operation = 3
         ORDER BY l.group_key";
     const USER: &str = "
-        SELECT coalesce(i.external_id, n.external_id), u.reason
-        FROM plan_head AS h
-        LEFT JOIN user_identity AS i ON i.user_key = :user_key
-        LEFT JOIN plan_new_user AS n ON n.n = :user_key - h.user_key_base
-        LEFT JOIN plan_user AS u ON u.user_key = :user_key AND u.operation = 3";
+        SELECT coalesce(i.external_id, n.external_id), iif(p.operation = 3, p.reason, NULL)
+        FROM (SELECT :user_key AS user_key) AS k
+        LEFT JOIN plan_user AS p ON p.user_key = k.user_key
+        LEFT JOIN user_identity AS i ON i.user_key = k.user_key
+        LEFT JOIN staged_person AS n ON n.person_no = p.person_no";
     let mut lists = run_file.prepare(LISTS)?;
     let mut lists = lists.query(named_params! { ":operation": operation_number(operation) })?;
     let mut user = run_file.prepare(USER)?;

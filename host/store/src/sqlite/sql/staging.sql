@@ -1,5 +1,5 @@
 -- The file of one run: what it reads. Each table has one index, its key; that of people gets another one when they are
--- too many to be kept in memory, or when all were read.
+-- too many to be kept in memory.
 
 -- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the
 -- machine in which all of it was written. `is_finished` says that nothing can be put any more.
@@ -22,8 +22,11 @@ CREATE TABLE staged_person (
     external_id TEXT    NOT NULL
 ) STRICT;
 
+-- Those who were put as users, in the order in which they first were; a later answer takes the place of an earlier one.
 CREATE TABLE staged_user (
-    person_no    INTEGER PRIMARY KEY,
+    row_no       INTEGER PRIMARY KEY,
+    person_no    INTEGER NOT NULL,
+    external_id  TEXT    NOT NULL,
     email        TEXT    NOT NULL,
     username     TEXT    NOT NULL,
     display_name TEXT,

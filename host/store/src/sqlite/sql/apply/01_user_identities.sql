@@ -1,5 +1,6 @@
 -- Identities of users that are seen for the first time.
 INSERT INTO user_identity (user_key, tenant_id, directory_key, external_id)
-SELECT h.user_key_base + n.n, :tenant_id, :directory_key, n.external_id
-FROM plan_head AS h
-CROSS JOIN plan_new_user AS n;
+SELECT p.user_key, :tenant_id, :directory_key, n.external_id
+FROM plan_user AS p
+CROSS JOIN staged_person AS n ON n.person_no = p.person_no
+ORDER BY p.user_key;

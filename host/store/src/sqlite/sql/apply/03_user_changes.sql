@@ -5,7 +5,7 @@ SELECT
     s.email, s.username, s.display_name, s.given_name, s.family_name, s.status
 FROM plan_user AS p
 CROSS JOIN user_identity AS i ON i.user_key = p.user_key
-CROSS JOIN staged_user AS s ON s.person_no = p.person_no
+CROSS JOIN staged_user AS s ON s.row_no = p.row_no
 LEFT JOIN directory_user AS u ON p.operation = 2 AND u.user_key = p.user_key
 WHERE p.operation <> 3
 ORDER BY p.user_key;

@@ -5,7 +5,7 @@ INSERT INTO directory_user (
 SELECT
     p.user_key, :tenant_id, :directory_key, s.email, s.username, s.display_name, s.given_name, s.family_name, s.status
 FROM plan_user AS p
-CROSS JOIN staged_user AS s ON s.person_no = p.person_no
+CROSS JOIN staged_user AS s ON s.row_no = p.row_no
 WHERE p.operation <> 3
 ORDER BY p.user_key
 ON CONFLICT (user_key) DO UPDATE SET

@@ -1,7 +1,6 @@
 -- The tables of a plan, in the run's file. Numbers for words are those of the store.
 
 -- A run plans again when its first plan went stale.
-DROP TABLE IF EXISTS plan_new_user;
 DROP TABLE IF EXISTS plan_new_group;
 DROP TABLE IF EXISTS plan_user;
 DROP TABLE IF EXISTS plan_staged_group;
@@ -9,23 +8,19 @@ DROP TABLE IF EXISTS plan_group;
 DROP TABLE IF EXISTS plan_member_list;
 DROP TABLE IF EXISTS plan_head;
 
-CREATE TABLE plan_new_user (
-    n           INTEGER PRIMARY KEY,
-    external_id TEXT    NOT NULL,
-    person_no   INTEGER NOT NULL,
-    is_live     INTEGER NOT NULL
-) STRICT;
-
 CREATE TABLE plan_new_group (
     n           INTEGER PRIMARY KEY,
     external_id TEXT    NOT NULL,
     group_no    INTEGER NOT NULL
 ) STRICT;
 
+-- Users whom readers see newly, differently or no longer, with their rows in the staging; besides those who are new and
+-- whom no reader sees, who have no operation. `person_no` is that of those who are new.
 CREATE TABLE plan_user (
     user_key  INTEGER PRIMARY KEY,
     person_no INTEGER,
-    operation INTEGER NOT NULL,
+    row_no    INTEGER,
+    operation INTEGER,
     reason    TEXT
 ) STRICT;
 
@@ -56,9 +51,8 @@ CREATE TABLE plan_member_list (
     with_user     INTEGER NOT NULL
 ) STRICT;
 
--- The keys of new users and groups are their `n` plus these.
+-- The keys of new groups are their `n` plus this.
 CREATE TABLE plan_head (
     only           INTEGER PRIMARY KEY CHECK (only = 1),
-    user_key_base  INTEGER NOT NULL,
     group_key_base INTEGER NOT NULL
 ) STRICT;

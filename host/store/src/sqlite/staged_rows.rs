@@ -1,0 +1,69 @@
+//! Where the rows of users lie in a run's file. They are appended in the order in which users are put, whatever numbers
+//! their ids have: those that lists named first would be spread over all pages of the file.
+
+use rusqlite::Connection;
+
+use super::word::damaged;
+use crate::StoreError;
+
+/// The row of each who was put, by person number; 0 for none. Rows are counted up from 1, and there are no more of them
+/// than people.
+#[derive(Default)]
+pub(super) struct StagedRows {
+    by_person: Vec<u32>,
+    last: u32,
+}
+
+impl StagedRows {
+    /// Those of a file, which may be empty.
+    pub(super) fn of(file: &Connection) -> Result<Self, StoreError> {
+        const LAST_PERSON: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
+        const ALL: &str = "
+            SELECT person_no, row_no
+            FROM staged_user
+            ORDER BY row_no";
+        let people: i64 = file.query_row(LAST_PERSON, [], |row| row.get(0))?;
+        let mut rows = Self::default();
+        let mut all = file.prepare(ALL)?;
+        let mut all = all.query([])?;
+        while let Some(row) = all.next()? {
+            let person_no: i64 = row.get(0)?;
+            if !(1..=people).contains(&person_no) {
+                return Err(damaged("the number of a user in a run's file"));
+            }
+            rows.last = row.get(1)?;
+            *rows.of_person(person_no) = rows.last;
+        }
+        Ok(rows)
+    }
+
+    /// The row of a person, the next one where there is none.
+    pub(super) fn give(&mut self, person_no: i64) -> u32 {
+        let next = self.last + 1;
+        let row = self.of_person(person_no);
+        if *row == 0 {
+            *row = next;
+            self.last = next;
+            return next;
+        }
+        *row
+    }
+
+    /// The row of a person, where one was given.
+    pub(super) fn find(&self, person_no: i64) -> Option<u32> {
+        let row = self.by_person.get(place(person_no)).copied();
+        row.filter(|row| *row > 0)
+    }
+
+    fn of_person(&mut self, person_no: i64) -> &mut u32 {
+        let place = place(person_no);
+        if place >= self.by_person.len() {
+            self.by_person.resize(place + 1, 0);
+        }
+        &mut self.by_person[place]
+    }
+}
+
+fn place(person_no: i64) -> usize {
+    usize::try_from(person_no).expect("people's numbers are counted up from 1")
+}

@@ -14,6 +14,7 @@ mod feed;
 mod feed_mark;
 mod files;
 mod hold;
+mod ids;
 mod key_set;
 mod leases;
 mod numbers;

@@ -1,14 +1,10 @@
 //! The short numbers that a run's file has for users' ids. Whoever is named by a list was mostly put before, as a user or
 //! in another list, so ids are looked up far more often than they are added.
 
-use std::hash::RandomState;
-
-use idsync_model::ExternalId;
 use rusqlite::{Connection, OptionalExtension};
-use string_interner::symbol::SymbolU32;
-use string_interner::{StringInterner, Symbol as _, backend::StringBackend};
 
-use super::word::{damaged, signed, unsigned};
+use super::ids::Ids;
+use super::word::{damaged, unsigned};
 use crate::StoreError;
 
 /// As many ids are kept in memory: some 40 bytes each, and 280 at most. The file has no index of them until there are
@@ -17,10 +13,6 @@ const KEPT: usize = if cfg!(test) { 4 } else { 200_000 };
 
 /// As many may be named by what one run reads: a plan holds some 15 bytes of each in memory.
 const MOST: i64 = 10_000_000;
-
-/// Ids beside each other in one text: a large org's are spread over as little memory as can be. Whoever chooses ids can't
-/// know which of them share a place in the table.
-type Ids = StringInterner<StringBackend<SymbolU32>, RandomState>;
 
 /// The numbers that were given, counted up from 1.
 pub(super) struct Numbers {
@@ -44,7 +36,7 @@ impl Numbers {
             |row| row.get(0),
         )?;
         let mut numbers = Self {
-            kept: Ids::new(),
+            kept: Ids::default(),
             next: last + 1,
             is_indexed: false,
         };
@@ -52,8 +44,7 @@ impl Numbers {
         let mut all = all.query([i64::try_from(KEPT).unwrap_or(i64::MAX)])?;
         while let Some(row) = all.next()? {
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-            let place = numbers.kept.get_or_intern(id);
-            if row.get::<_, i64>(1)? != number_of(place) {
+            if numbers.kept.find(id).is_some() || row.get::<_, i64>(1)? != number_of(numbers.kept.add(id)) {
                 return Err(damaged("the number of a user in a run's file"));
             }
         }
@@ -62,16 +53,12 @@ impl Numbers {
     }
 
     /// The number of an id, where it has one.
-    pub(super) fn find(
-        &self,
-        file: &Connection,
-        external_id: &ExternalId,
-    ) -> Result<Option<i64>, StoreError> {
+    pub(super) fn find(&self, file: &Connection, external_id: &str) -> Result<Option<i64>, StoreError> {
         const FIND: &str = "
             SELECT person_no
             FROM staged_person
             WHERE external_id = ?1";
-        if let Some(place) = self.kept.get(external_id.as_str()) {
+        if let Some(place) = self.kept.find(external_id) {
             return Ok(Some(number_of(place)));
         }
         if !self.is_indexed {
@@ -79,13 +66,26 @@ impl Numbers {
         }
         let found = file
             .prepare_cached(FIND)?
-            .query_row([external_id.as_str()], |row| row.get(0))
+            .query_row([external_id], |row| row.get(0))
             .optional()?;
         Ok(found)
     }
 
+    /// The numbers of many ids, new ones where they have none.
+    pub(super) fn give_all(&mut self, file: &Connection, ids: &[&str]) -> Result<Vec<i64>, StoreError> {
+        let places = self.kept.find_all(ids);
+        places
+            .into_iter()
+            .zip(ids)
+            .map(|(place, id)| match place {
+                Some(place) => Ok(number_of(place)),
+                None => self.give(file, id),
+            })
+            .collect()
+    }
+
     /// The number of an id, a new one where it has none.
-    pub(super) fn give(&mut self, file: &Connection, external_id: &ExternalId) -> Result<i64, StoreError> {
+    pub(super) fn give(&mut self, file: &Connection, external_id: &str) -> Result<i64, StoreError> {
         const ADD: &str = "
             INSERT INTO staged_person (person_no, external_id)
             VALUES (?1, ?2)";
@@ -98,11 +98,10 @@ impl Numbers {
                 limit: unsigned(MOST),
             });
         }
-        file.prepare_cached(ADD)?
-            .execute((number, external_id.as_str()))?;
+        file.prepare_cached(ADD)?.execute((number, external_id))?;
         self.next += 1;
         if !self.is_indexed {
-            self.kept.get_or_intern(external_id.as_str());
+            self.kept.add(external_id);
             self.index_where_full(file)?;
         }
         Ok(number)
@@ -118,12 +117,12 @@ impl Numbers {
 }
 
 /// Kept ids have their numbers in the order in which they were kept.
-fn number_of(place: SymbolU32) -> i64 {
-    signed(place.to_usize() as u64 + 1)
+fn number_of(place: u32) -> i64 {
+    i64::from(place) + 1
 }
 
-/// Gives the file its index of people by id, which a plan needs besides.
-pub(super) fn index(file: &Connection) -> Result<(), StoreError> {
+/// Gives the file its index of people by id.
+fn index(file: &Connection) -> Result<(), StoreError> {
     const INDEX: &str =
         "CREATE UNIQUE INDEX IF NOT EXISTS staged_person_by_id ON staged_person (external_id)";
     file.execute_batch(INDEX)?;

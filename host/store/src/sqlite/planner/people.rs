@@ -84,8 +84,12 @@ impl Met {
         planned: &mut PlannedUsers<'_>,
         directory_key: i64,
     ) -> Result<(), StoreError> {
+        const KNOWS_ANYBODY: &str = "SELECT EXISTS (SELECT 1 FROM user_identity WHERE directory_key = ?1)";
+        let knows_anybody = run_file.query_row(KNOWS_ANYBODY, [directory_key], |row| row.get(0))?;
+        // With null nobody is looked up: a first sync need not look for each whether they are known.
+        let known_to = Some(directory_key).filter(|_| knows_anybody);
         let mut put = run_file.prepare(include_str!("../sql/plan/put_users.sql"))?;
-        let mut put = put.query(named_params! { ":directory_key": directory_key })?;
+        let mut put = put.query(named_params! { ":directory_key": known_to })?;
         while let Some(row) = put.next()? {
             let (person_no, row_no, is_live) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let Some(key) = row.get(3)? else {

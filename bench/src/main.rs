@@ -13,6 +13,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// As idsync has it: neither the yardstick nor the native logic is held back by another one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The benchmarks of idsync, and the yardstick beside them.
 #[derive(Debug, Parser)]

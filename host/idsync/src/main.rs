@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// Pages of SQLite, bodies and rows come and go on all threads, where the C library's allocator asks the system for each
+/// few of them. SQLite's own calls come here too (feature `override`).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     // Compiling a plugin is done by this binary in a process of its own, which limits itself before all else.

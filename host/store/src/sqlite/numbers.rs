@@ -3,7 +3,6 @@
 
 use std::hash::RandomState;
 
-use idsync_model::ExternalId;
 use rusqlite::{Connection, OptionalExtension};
 use string_interner::symbol::SymbolU32;
 use string_interner::{StringInterner, Symbol as _, backend::StringBackend};
@@ -62,16 +61,12 @@ impl Numbers {
     }
 
     /// The number of an id, where it has one.
-    pub(super) fn find(
-        &self,
-        file: &Connection,
-        external_id: &ExternalId,
-    ) -> Result<Option<i64>, StoreError> {
+    pub(super) fn find(&self, file: &Connection, external_id: &str) -> Result<Option<i64>, StoreError> {
         const FIND: &str = "
             SELECT person_no
             FROM staged_person
             WHERE external_id = ?1";
-        if let Some(place) = self.kept.get(external_id.as_str()) {
+        if let Some(place) = self.kept.get(external_id) {
             return Ok(Some(number_of(place)));
         }
         if !self.is_indexed {
@@ -79,13 +74,13 @@ impl Numbers {
         }
         let found = file
             .prepare_cached(FIND)?
-            .query_row([external_id.as_str()], |row| row.get(0))
+            .query_row([external_id], |row| row.get(0))
             .optional()?;
         Ok(found)
     }
 
     /// The number of an id, a new one where it has none.
-    pub(super) fn give(&mut self, file: &Connection, external_id: &ExternalId) -> Result<i64, StoreError> {
+    pub(super) fn give(&mut self, file: &Connection, external_id: &str) -> Result<i64, StoreError> {
         const ADD: &str = "
             INSERT INTO staged_person (person_no, external_id)
             VALUES (?1, ?2)";
@@ -98,11 +93,10 @@ impl Numbers {
                 limit: unsigned(MOST),
             });
         }
-        file.prepare_cached(ADD)?
-            .execute((number, external_id.as_str()))?;
+        file.prepare_cached(ADD)?.execute((number, external_id))?;
         self.next += 1;
         if !self.is_indexed {
-            self.kept.get_or_intern(external_id.as_str());
+            self.kept.get_or_intern(external_id);
             self.index_where_full(file)?;
         }
         Ok(number)

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use idsync_model::{
-    Entity, ExternalId, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis, User,
+    Entity, ExternalId, ExternalIds, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis,
+    User,
 };
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -103,7 +104,7 @@ impl Writer {
                 status = excluded.status";
         let mut put = self.file.prepare_cached(PUT)?;
         for user in users {
-            let person_no = self.numbers.give(&self.file, &user.external_id)?;
+            let person_no = self.numbers.give(&self.file, user.external_id.as_str())?;
             // By position, in the order of the names above: looking up names is a good part of a bulk load's time.
             put.execute((
                 person_no,
@@ -124,7 +125,7 @@ impl Writer {
             .file
             .prepare_cached("DELETE FROM staged_user WHERE person_no = ?1")?;
         for user in users {
-            if let Some(person_no) = self.numbers.find(&self.file, user)? {
+            if let Some(person_no) = self.numbers.find(&self.file, user.as_str())? {
                 leave_out.execute([person_no])?;
             }
         }
@@ -179,7 +180,7 @@ impl Writer {
     pub(super) fn put_members(
         &mut self,
         group: &ExternalId,
-        users: &[ExternalId],
+        users: &ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<(), StoreError> {
@@ -209,7 +210,7 @@ impl Writer {
         }
         if !users.is_empty() {
             let mut numbers = Vec::with_capacity(users.len());
-            for user in users {
+            for user in users.iter() {
                 numbers.push(key_set::member(self.numbers.give(&self.file, user)?));
             }
             let numbers = key_set::of(numbers);

@@ -12,8 +12,9 @@ use idsync_capability::egress::Egress;
 use idsync_capability::keys::MasterKey;
 use idsync_counts::stretch::{Stretch, ends};
 use idsync_model::{
-    CallContext, CancellationToken, Entity, ExternalId, Group, MembersVerdict, Mode, NoEvents, PagePart,
-    Provider as _, Settings, Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
+    CallContext, CancellationToken, Entity, ExternalId, ExternalIds, Group, MembersVerdict, Mode, NoEvents,
+    PagePart, Provider as _, Settings, Staging, StagingError, StoredCounts, SyncRequest, SystemClock,
+    UnixMillis, User,
 };
 use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Pool, Sandbox, Setup};
 
@@ -164,7 +165,7 @@ impl Staging for Shelf {
     async fn put_members(
         &self,
         _group: ExternalId,
-        _users: Vec<ExternalId>,
+        _users: ExternalIds,
         _read_at: UnixMillis,
         _part: PagePart,
     ) -> Result<MembersVerdict, StagingError> {

@@ -157,7 +157,14 @@ impl<H: Host> Client<'_, H> {
             let signed_at = self.clock.now_seconds(self.host);
             let request = self.token_request(signed_at).await?;
             let outcome = self
-                .exchange(request, permit, Some(Nonce::Token), Bucket::Token, &|_| ())
+                .exchange(
+                    TOKEN_STAGE,
+                    request,
+                    permit,
+                    Some(Nonce::Token),
+                    Bucket::Token,
+                    &|_| (),
+                )
                 .await;
             let answer = match tries.judge(self, Bucket::Token, outcome).await? {
                 Step::Done(answer) | Step::Unauthorized(answer) => answer,

@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use serde::Deserialize;
 
 use crate::auth::{Auth, Nonce, Token};
-use crate::bodies::{Bodies, ONE_BODY_BYTES, Reservation};
+use crate::bodies::{Bodies, Gathering, ONE_BODY_BYTES, Reservation};
 use crate::clock::OktaClock;
 use crate::describe::VERSION;
 use crate::failure::{ErrorKind, Failure};
@@ -31,8 +31,6 @@ const LOOK_UP_IN_FLIGHT: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_millis(3500);
 /// What is left of a run's time for the last checkpoint.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
-/// Before a piece of a body is read, room is made for this much.
-const PIECE_BYTES: usize = 256 << 10;
 /// Errors have small bodies; the rest of a large one is not read.
 const ERROR_BODY_BYTES: usize = 256 << 10;
 
@@ -170,7 +168,9 @@ impl<'h, H: Host> Client<'h, H> {
         loop {
             let permit = self.permit(stage, Bucket::Open).await?;
             let request = self.request(target, Vec::new());
-            let outcome = self.exchange(request, permit, None, Bucket::Open, &|_| ()).await;
+            let outcome = self
+                .exchange(stage, request, permit, None, Bucket::Open, &|_| ())
+                .await;
             match tries.judge(self, Bucket::Open, outcome).await? {
                 Step::Done(answer) | Step::Unauthorized(answer) => return Ok(answer),
                 Step::Again => {}
@@ -194,7 +194,14 @@ impl<'h, H: Host> Client<'h, H> {
             let headers = self.authorization(ask.stage, &ask.target, &token).await?;
             let request = self.request(&ask.target, headers);
             let outcome = self
-                .exchange(request, permit, Some(Nonce::Resource), ask.bucket, on_head)
+                .exchange(
+                    ask.stage,
+                    request,
+                    permit,
+                    Some(Nonce::Resource),
+                    ask.bucket,
+                    on_head,
+                )
                 .await;
             match tries.judge(self, ask.bucket, outcome).await? {
                 Step::Done(answer) => return Ok(Fetched::Answer(answer)),
@@ -332,6 +339,7 @@ impl<'h, H: Host> Client<'h, H> {
     /// Sends one request and reads its answer.
     pub(crate) async fn exchange(
         &self,
+        stage: &'static str,
         request: HttpRequest,
         permit: Permit,
         nonce: Option<Nonce>,
@@ -363,18 +371,16 @@ impl<'h, H: Host> Client<'h, H> {
             } else {
                 ERROR_BODY_BYTES
             };
-            let mut reservation = self.bodies.begin();
+            let mut body = Gathering::begin(&self.bodies, stage);
             if response.status == 200 {
                 on_head(Some(&response.headers));
             }
-            let mut body = Vec::new();
             loop {
-                reservation.grow(PIECE_BYTES).await;
+                body.make_room().await;
                 let Some(piece) = response.body.chunk().await? else {
                     break;
                 };
-                body.extend_from_slice(&piece);
-                reservation.settle(body.len());
+                body.add(piece).await;
                 if body.len() > limit {
                     if limit == ONE_BODY_BYTES {
                         return Err(TransportError::TooLarge(format!("more than {limit} bytes")));
@@ -382,7 +388,7 @@ impl<'h, H: Host> Client<'h, H> {
                     break;
                 }
             }
-            reservation.complete(body.len());
+            let (body, reservation) = body.complete();
             Ok(Answer {
                 status: response.status,
                 headers: response.headers,

@@ -1,5 +1,6 @@
 //! What the host offers: all that the logic can reach, so that it runs as a component, natively and in tests alike.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How a request is made.
@@ -113,25 +114,25 @@ pub enum Entity {
     Membership,
 }
 
-/// A user as Okta shows it; the fields are those of the contract's `user`.
+/// A user as Okta shows it; the fields are those of the contract's `user`. What needs no mending is borrowed from the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
+pub struct User<'p> {
     /// Okta's id.
-    pub external_id: String,
+    pub external_id: Cow<'p, str>,
     /// The primary address, trimmed and in lower case.
-    pub email: String,
+    pub email: Cow<'p, str>,
     /// The login, trimmed and in lower case.
-    pub username: String,
+    pub username: Cow<'p, str>,
     /// The name to show.
-    pub display_name: Option<String>,
+    pub display_name: Option<Cow<'p, str>>,
     /// The given name.
-    pub given_name: Option<String>,
+    pub given_name: Option<Cow<'p, str>>,
     /// The family name.
-    pub family_name: Option<String>,
+    pub family_name: Option<Cow<'p, str>>,
     /// Whether readers shall see the user.
     pub active: bool,
     /// Okta's word for the status.
-    pub provider_status: String,
+    pub provider_status: Cow<'p, str>,
 }
 
 /// A group as Okta shows it; the fields are those of the contract's `group`.
@@ -223,14 +224,14 @@ pub trait Host {
     /// What the last applied run left.
     async fn stored(&self) -> StoredCounts;
     /// Puts users.
-    async fn put_users(&self, users: Vec<User>);
+    async fn put_users(&self, users: &[User<'_>]);
     /// Puts groups; answers for each whether its members must be fetched.
-    async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool>;
+    async fn put_groups(&self, groups: &[Group]) -> Vec<bool>;
     /// Puts one page of a group's members, read at `read_at_ms` by Okta's clock.
     async fn put_members(
         &self,
         group: &str,
-        users: Vec<String>,
+        users: &[&str],
         read_at_ms: u64,
         part: PagePart,
     ) -> MembersVerdict;

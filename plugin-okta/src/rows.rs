@@ -1,5 +1,7 @@
 //! From Okta's JSON to the contract's rows: which users are active, what they are called, what is left out.
 
+use std::borrow::Cow;
+
 use crate::clock::parse_timestamp_ms;
 use crate::host;
 use crate::model::{Group, User};
@@ -27,35 +29,31 @@ pub fn is_active(status: &str) -> bool {
 
 /// A user's row, or none when it has no address, which only a user whom readers don't see can do without. `id` is the
 /// id in the listing.
-pub fn user(id: &str, user: &User<'_>) -> Option<host::User> {
+pub fn user<'p>(id: &'p str, user: &'p User<'_>) -> Option<host::User<'p>> {
     let profile = &user.profile.0;
     let status = user.status.trimmed().unwrap_or_default();
     let email = match profile.email.trimmed() {
-        Some(email) => email.to_lowercase(),
+        Some(email) => in_lower_case(email),
         None if is_active(status) => return None,
-        None => String::new(),
+        None => Cow::default(),
     };
     let login = profile.login.trimmed();
     let (given, family) = (profile.first_name.trimmed(), profile.last_name.trimmed());
-    let full_name = match (given, family) {
-        (Some(given), Some(family)) => Some(format!("{given} {family}")),
-        (one, other) => one.or(other).map(str::to_owned),
+    let full_name = || match (given, family) {
+        (Some(given), Some(family)) => Some(Cow::Owned(format!("{given} {family}"))),
+        (one, other) => one.or(other).map(Cow::Borrowed),
     };
-    let display_name = profile
-        .display_name
-        .trimmed()
-        .map(str::to_owned)
-        .or(full_name)
-        .or_else(|| login.map(str::to_owned));
+    let shown = profile.display_name.trimmed().map(Cow::Borrowed);
+    let display_name = shown.or_else(full_name).or(login.map(Cow::Borrowed));
     Some(host::User {
-        external_id: id.to_owned(),
-        username: bounded(login.map_or_else(|| email.clone(), str::to_lowercase)),
+        external_id: Cow::Borrowed(id),
+        username: bounded(login.map_or_else(|| email.clone(), in_lower_case)),
         email: bounded(email),
         display_name: display_name.map(bounded),
-        given_name: given.map(|name| bounded(name.to_owned())),
-        family_name: family.map(|name| bounded(name.to_owned())),
+        given_name: given.map(|name| bounded(Cow::Borrowed(name))),
+        family_name: family.map(|name| bounded(Cow::Borrowed(name))),
         active: is_active(status),
-        provider_status: bounded(status.to_owned()),
+        provider_status: bounded(Cow::Borrowed(status)),
     })
 }
 
@@ -64,9 +62,9 @@ pub fn group(id: &str, group: &Group<'_>) -> host::Group {
     let profile = &group.profile.0;
     host::Group {
         external_id: id.to_owned(),
-        name: bounded(profile.name.trimmed().unwrap_or_default().to_owned()),
-        description: profile.description.trimmed().map(|text| bounded(text.to_owned())),
-        provider_kind: group.kind.trimmed().map(|kind| bounded(kind.to_owned())),
+        name: cut(profile.name.trimmed().unwrap_or_default()).to_owned(),
+        description: profile.description.trimmed().map(|text| cut(text).to_owned()),
+        provider_kind: group.kind.trimmed().map(|kind| cut(kind).to_owned()),
         members_changed_at: group
             .last_membership_updated
             .trimmed()
@@ -74,11 +72,30 @@ pub fn group(id: &str, group: &Group<'_>) -> host::Group {
     }
 }
 
-fn bounded(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(LONGEST_TEXT_BYTES));
+/// Most addresses are in lower case as they are.
+fn in_lower_case(text: &str) -> Cow<'_, str> {
+    let is_so = text
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_so {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
     }
-    text
+}
+
+fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
+        Cow::Owned(mut text) => {
+            text.truncate(cut(&text).len());
+            Cow::Owned(text)
+        }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT_BYTES)]
 }
 
 /// About how many bytes a row takes on its way to the host.
@@ -87,10 +104,10 @@ pub trait Weight {
     fn bytes(&self) -> usize;
 }
 
-impl Weight for host::User {
+impl Weight for host::User<'_> {
     fn bytes(&self) -> usize {
         let optional = [&self.display_name, &self.given_name, &self.family_name];
-        let optional: usize = optional.into_iter().flatten().map(String::len).sum();
+        let optional: usize = optional.into_iter().flatten().map(|text| text.len()).sum();
         128 + self.external_id.len()
             + self.email.len()
             + self.username.len()
@@ -108,42 +125,57 @@ impl Weight for host::Group {
 }
 
 /// Rows in batches that fit well into one call to the host.
-pub fn batches<T: Weight>(rows: Vec<T>) -> Vec<Vec<T>> {
+pub fn batches<T: Weight>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let (batch, rest) = rows.split_at(batch_len(rows));
+        rows = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// How many of the first rows are a batch: at least one, where there is one.
+fn batch_len<T: Weight>(rows: &[T]) -> usize {
     const BATCH_BYTES: usize = 768 << 10;
-    let mut batches = Vec::new();
-    let mut batch = Vec::new();
-    let mut size = 0;
-    for row in rows {
-        let bytes = row.bytes();
-        if size + bytes > BATCH_BYTES && !batch.is_empty() {
-            batches.push(std::mem::take(&mut batch));
-            size = 0;
-        }
-        size += bytes;
-        batch.push(row);
-    }
-    if !batch.is_empty() {
-        batches.push(batch);
-    }
-    batches
+    let mut bytes = 0;
+    let fits = |row: &&T| {
+        bytes += row.bytes();
+        bytes <= BATCH_BYTES
+    };
+    rows.iter().take_while(fits).count().max(1).min(rows.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::owned;
 
-    fn row(profile: &str, status: &str) -> Option<host::User> {
+    fn row(profile: &str, status: &str) -> Option<host::User<'static>> {
         let json = format!(r#"{{"id":"00u1","status":"{status}","profile":{profile}}}"#);
-        user("00u1", &serde_json::from_str(&json).unwrap())
+        let read: User<'_> = serde_json::from_str(&json).unwrap();
+        user("00u1", &read).map(owned)
     }
 
     #[test]
     fn addresses_and_logins_are_trimmed_and_in_lower_case() {
         let user = row(r#"{"email":" Ada+x@Acme.TEST ","login":"ADA"}"#, "ACTIVE").unwrap();
         assert_eq!(
-            (user.email.as_str(), user.username.as_str()),
+            (user.email.as_ref(), user.username.as_ref()),
             ("ada+x@acme.test", "ada")
         );
+    }
+
+    #[test]
+    fn what_needs_no_mending_stays_in_the_page() {
+        let json = r#"{"id":"00u1","status":"ACTIVE","profile":{
+            "email":"ada@acme.test","login":" \u00c4da@acme.test","firstName":" Ada ","displayName":"Ada"}}"#;
+        let read: User<'_> = serde_json::from_str(json).unwrap();
+        let user = user("00u1", &read).unwrap();
+        let is_borrowed = |text: &Cow<'_, str>| matches!(text, Cow::Borrowed(_));
+        assert!(is_borrowed(&user.email) && is_borrowed(&user.provider_status));
+        assert!(user.display_name.as_ref().is_some_and(is_borrowed));
+        assert!(user.given_name.as_ref().is_some_and(is_borrowed));
+        assert_eq!(user.username, "\u{e4}da@acme.test");
+        assert_eq!(user.given_name.as_deref(), Some("Ada"));
     }
 
     #[test]
@@ -199,7 +231,7 @@ mod tests {
                 members_changed_at: None,
             })
             .collect();
-        let batches = batches(rows.clone());
+        let batches: Vec<_> = batches(&rows).collect();
         assert!(batches.len() > 5);
         assert!(
             batches

@@ -5,6 +5,8 @@ mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         world: "idsync:plugin/provider",
+        // What is handed to the host is read where it lies: ids and names of a page stay in the page.
+        ownership: Borrowing { duplicate_if_necessary: false },
         generate_all,
     });
 }

@@ -143,13 +143,14 @@ fn transport_error(code: &ErrorCode) -> TransportError {
 fn outgoing(request: &HttpRequest) -> Result<http::OutgoingRequest, TransportError> {
     let refused =
         |what: &str| TransportError::Refused(format!("the request's {what} is not allowed by the host"));
-    let mut headers: Vec<(String, Vec<u8>)> = request
+    let length = request.body.as_ref().map(|body| body.len().to_string());
+    let mut headers: Vec<(&str, &[u8])> = request
         .headers
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .map(|(name, value)| (*name, value.as_bytes()))
         .collect();
-    if let Some(body) = &request.body {
-        headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+    if let Some(length) = &length {
+        headers.push(("content-length", length.as_bytes()));
     }
     let fields = http::Fields::from_list(&headers).map_err(|_| refused("header"))?;
     let outgoing = http::OutgoingRequest::new(fields);
@@ -234,18 +235,18 @@ impl Host for WasmHost {
     async fn sign(&self, key: SigningKey, claims: &str) -> Result<String, String> {
         let options = match key {
             SigningKey::Directory => key_store::JwtOptions {
-                typ: Some("JWT".to_owned()),
+                typ: Some("JWT"),
                 include_kid: true,
                 include_jwk: false,
             },
             SigningKey::Proof => key_store::JwtOptions {
-                typ: Some("dpop+jwt".to_owned()),
+                typ: Some("dpop+jwt"),
                 include_kid: false,
                 include_jwk: true,
             },
         };
         self.key(key)
-            .and_then(|key| key.sign_jwt(claims, &options))
+            .and_then(|key| key.sign_jwt(claims, options))
             .map_err(|error| match error {
                 key_store::KeyError::NotAllowed(what) | key_store::KeyError::Unavailable(what) => what,
             })
@@ -296,27 +297,27 @@ impl Host for WasmHost {
         }
     }
 
-    async fn put_users(&self, users: Vec<User>) {
-        let users: Vec<identity_store::User> = users.into_iter().map(Into::into).collect();
+    async fn put_users(&self, users: &[User<'_>]) {
+        let users: Vec<identity_store::User<'_>> = users.iter().map(Into::into).collect();
         identity_store::put_users(&users);
     }
 
-    async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool> {
-        let groups: Vec<identity_store::Group> = groups.into_iter().map(Into::into).collect();
+    async fn put_groups(&self, groups: &[Group]) -> Vec<bool> {
+        let groups: Vec<identity_store::Group<'_>> = groups.iter().map(Into::into).collect();
         identity_store::put_groups(&groups)
     }
 
     async fn put_members(
         &self,
         group: &str,
-        users: Vec<String>,
+        users: &[&str],
         read_at_ms: u64,
         part: PagePart,
     ) -> MembersVerdict {
         let mut flags = identity_store::PagePart::empty();
         flags.set(identity_store::PagePart::FIRST, part.first);
         flags.set(identity_store::PagePart::LAST, part.last);
-        match identity_store::put_members(group, &users, read_at_ms, flags) {
+        match identity_store::put_members(group, users, read_at_ms, flags) {
             identity_store::MembersVerdict::Taken => MembersVerdict::Taken,
             identity_store::MembersVerdict::ReadAgain => MembersVerdict::ReadAgain,
         }
@@ -352,12 +353,9 @@ impl Host for WasmHost {
             LogLevel::Info => log::Level::Info,
             LogLevel::Warn => log::Level::Warn,
         };
-        let fields: Vec<log::Field> = fields
+        let fields: Vec<log::Field<'_>> = fields
             .iter()
-            .map(|(name, value)| log::Field {
-                name: (*name).to_owned(),
-                value: (*value).to_owned(),
-            })
+            .map(|(name, value)| log::Field { name, value })
             .collect();
         log::write(level, message, &fields);
     }
@@ -367,28 +365,28 @@ impl Host for WasmHost {
     }
 }
 
-impl From<User> for identity_store::User {
-    fn from(user: User) -> Self {
+impl<'u> From<&'u User<'_>> for identity_store::User<'u> {
+    fn from(user: &'u User<'_>) -> Self {
         Self {
-            external_id: user.external_id,
-            email: user.email,
-            username: user.username,
-            display_name: user.display_name,
-            given_name: user.given_name,
-            family_name: user.family_name,
+            external_id: &user.external_id,
+            email: &user.email,
+            username: &user.username,
+            display_name: user.display_name.as_deref(),
+            given_name: user.given_name.as_deref(),
+            family_name: user.family_name.as_deref(),
             active: user.active,
-            provider_status: user.provider_status,
+            provider_status: &user.provider_status,
         }
     }
 }
 
-impl From<Group> for identity_store::Group {
-    fn from(group: Group) -> Self {
+impl<'g> From<&'g Group> for identity_store::Group<'g> {
+    fn from(group: &'g Group) -> Self {
         Self {
-            external_id: group.external_id,
-            name: group.name,
-            description: group.description,
-            provider_kind: group.provider_kind,
+            external_id: &group.external_id,
+            name: &group.name,
+            description: group.description.as_deref(),
+            provider_kind: group.provider_kind.as_deref(),
             members_version: group
                 .members_changed_at
                 .map(identity_store::MembersVersion::ChangedAt),

@@ -194,11 +194,11 @@ impl Host for CountedHost {
         StoredCounts::default()
     }
 
-    async fn put_users(&self, users: Vec<User>) {
+    async fn put_users(&self, users: &[User<'_>]) {
         self.count(|put| put.users += users.len());
     }
 
-    async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool> {
+    async fn put_groups(&self, groups: &[Group]) -> Vec<bool> {
         self.count(|put| put.groups += groups.len());
         vec![self.wants_members; groups.len()]
     }
@@ -206,7 +206,7 @@ impl Host for CountedHost {
     async fn put_members(
         &self,
         _group: &str,
-        users: Vec<String>,
+        users: &[&str],
         _read_at_ms: u64,
         _part: PagePart,
     ) -> MembersVerdict {

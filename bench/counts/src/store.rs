@@ -262,7 +262,7 @@ async fn put(staging: &dyn StagingRows, org: Org, changed: Changed) -> Result<()
             };
             let group = ExternalId::new(org::group_id(group))?;
             staging
-                .put_members(group, page.to_vec(), UnixMillis(NOW), part)
+                .put_members(group, page.iter().collect(), UnixMillis(NOW), part)
                 .await?;
         }
     }

@@ -1,6 +1,7 @@
 //! What the plugin's logic reaches, natively: the same host functions that a component is linked to, without the
 //! component between.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -325,33 +326,34 @@ impl Host for NativeHost {
         }
     }
 
-    async fn put_users(&self, users: Vec<User>) {
+    async fn put_users(&self, users: &[User<'_>]) {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
         let users = users
-            .into_iter()
+            .iter()
             .map(|user| store::User {
-                external_id: user.external_id,
-                email: user.email,
-                username: user.username,
-                display_name: user.display_name,
-                given_name: user.given_name,
-                family_name: user.family_name,
+                external_id: user.external_id.to_string(),
+                email: user.email.to_string(),
+                username: user.username.to_string(),
+                display_name: owned(&user.display_name),
+                given_name: owned(&user.given_name),
+                family_name: owned(&user.family_name),
                 active: user.active,
-                provider_status: user.provider_status,
+                provider_status: user.provider_status.to_string(),
             })
             .collect();
         let put = self.staging.lock().await.put_users(users).await;
         self.or_fault(put);
     }
 
-    async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool> {
+    async fn put_groups(&self, groups: &[Group]) -> Vec<bool> {
         let asked = groups.len();
         let groups = groups
-            .into_iter()
+            .iter()
             .map(|group| store::Group {
-                external_id: group.external_id,
-                name: group.name,
-                description: group.description,
-                provider_kind: group.provider_kind,
+                external_id: group.external_id.clone(),
+                name: group.name.clone(),
+                description: group.description.clone(),
+                provider_kind: group.provider_kind.clone(),
                 members_version: group.members_changed_at.map(store::MembersVersion::ChangedAt),
             })
             .collect();
@@ -364,7 +366,7 @@ impl Host for NativeHost {
     async fn put_members(
         &self,
         group: &str,
-        users: Vec<String>,
+        users: &[&str],
         read_at_ms: u64,
         part: PagePart,
     ) -> MembersVerdict {
@@ -375,6 +377,7 @@ impl Host for NativeHost {
         if part.last {
             flags |= store::PagePart::LAST;
         }
+        let users = users.iter().map(|id| (*id).to_owned()).collect();
         let mut staging = self.staging.lock().await;
         let put = staging
             .put_members(group.to_owned(), users, read_at_ms, flags)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use idsync_model::{
-    CHECKPOINT_BYTES, Entity, ExternalId, Group, MembersVerdict, MembersVersion, PagePart, Staging,
-    UnixMillis, User,
+    CHECKPOINT_BYTES, Entity, ExternalId, ExternalIds, Group, InvalidId, MembersVerdict, MembersVersion,
+    PagePart, Staging, UnixMillis, User,
 };
 use wasmtime::component::{HasData, Linker};
 
@@ -125,7 +125,7 @@ impl wit::Host for StagingCtx {
         }
         load.check(self.call_limit_bytes)?;
         let group = external_id(group)?;
-        let users = users.into_iter().map(external_id).collect::<Result<_, _>>()?;
+        let users = external_ids(users)?;
         let read_at = i64::try_from(read_at).map_err(|_| {
             CapabilityError::Contract(format!("it read members at {read_at}, which is no time"))
         })?;
@@ -197,7 +197,21 @@ fn entity(kind: types::Entity) -> Entity {
 }
 
 fn external_id(id: String) -> Result<ExternalId, CapabilityError> {
-    ExternalId::new(id).map_err(|error| CapabilityError::Contract(error.to_string()))
+    ExternalId::new(id).map_err(|error| not_an_id(&error))
+}
+
+/// Each is freed here, where it was made a moment ago: the thread that they go to would have to fetch it from wherever it
+/// lies, to hash it and again to free it.
+fn external_ids(ids: Vec<String>) -> Result<ExternalIds, CapabilityError> {
+    let mut all = ExternalIds::with_capacity(ids.len(), ids.iter().map(String::len).sum());
+    for id in ids {
+        all.push(&id).map_err(|error| not_an_id(&error))?;
+    }
+    Ok(all)
+}
+
+fn not_an_id(error: &InvalidId) -> CapabilityError {
+    CapabilityError::Contract(error.to_string())
 }
 
 fn user(user: wit::User) -> Result<User, CapabilityError> {
@@ -274,7 +288,7 @@ mod tests {
         async fn put_members(
             &self,
             group: ExternalId,
-            users: Vec<ExternalId>,
+            users: ExternalIds,
             read_at: UnixMillis,
             part: PagePart,
         ) -> Result<MembersVerdict, StagingError> {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use idsync_model::{
-    CHECKPOINT_BYTES, DirectoryId, Entity, EventSink, ExternalId, Group, MembersVerdict, MembersVersion,
-    Mode, PagePart, RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis, User, with_causes,
+    CHECKPOINT_BYTES, DirectoryId, Entity, EventSink, ExternalId, ExternalIds, Group, MembersVerdict,
+    MembersVersion, Mode, PagePart, RunEvent, Staging, StagingError, StoredCounts, TenantName, UnixMillis,
+    User, with_causes,
 };
 use idsync_store::{GroupRead, ListState, StagingRows, Store, StoreError};
 
@@ -251,13 +252,13 @@ impl RunStaging {
     async fn stage_members(
         &self,
         group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<MembersVerdict, StagingError> {
         // A page without users is work too, and can be put for ever.
         self.admit(users.len().max(1))?;
-        self.admit_text(users.iter().map(|id| id.as_str().len()).sum())?;
+        self.admit_text(users.text_bytes())?;
         let is_empty_list = part.last
             && users.is_empty()
             && (part.first || self.rows.list_len(&group).await.map_err(staging_error)? == 0);
@@ -326,7 +327,7 @@ impl Staging for RunStaging {
     async fn put_members(
         &self,
         group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<MembersVerdict, StagingError> {

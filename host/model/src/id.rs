@@ -152,13 +152,18 @@ impl ExternalId {
     /// Takes a provider's id.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
         let id = id.into();
-        if (1..=255).contains(&id.len()) {
-            Ok(Self(id))
-        } else {
-            Err(InvalidId {
+        Self::length_of(&id)?;
+        Ok(Self(id))
+    }
+
+    /// How many bytes an id has, where it is one.
+    pub(crate) fn length_of(id: &str) -> Result<u8, InvalidId> {
+        match u8::try_from(id.len()) {
+            Ok(length @ 1..) => Ok(length),
+            _ => Err(InvalidId {
                 text: id.chars().take(80).collect(),
                 expected: "an external id of 1 to 255 bytes",
-            })
+            }),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Entity, ExternalId, Group, StoredCounts, UnixMillis, User};
+use crate::{Entity, ExternalId, ExternalIds, Group, StoredCounts, UnixMillis, User};
 
 /// How many bytes the state of a checkpoint may have.
 pub const CHECKPOINT_BYTES: usize = 64 * 1024;
@@ -62,7 +62,7 @@ pub trait Staging: Send + Sync {
     async fn put_members(
         &self,
         group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<MembersVerdict, StagingError>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use idsync_model::{
-    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, FeedCursor, Group, Held,
-    MembersVersion, Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
+    DeleteLimits, DirectoryId, DirectoryState, DisabledReason, Entity, ExternalId, ExternalIds, FeedCursor,
+    Group, Held, MembersVersion, Operation, PagePart, RunId, Settings, Skip, TenantName, UnixMillis, User,
 };
 
 use crate::{
@@ -347,7 +347,7 @@ pub trait StagingRows: Send + Sync {
     async fn put_members(
         &self,
         group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<(), StoreError>;

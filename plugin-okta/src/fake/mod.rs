@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 pub(crate) use org::{APP, ORG, Org, Reply, START, full, group_row, header, settings, user_row};
-pub(crate) use staging::Staged;
+pub(crate) use staging::{Staged, owned};
 
 use crate::host::{
     Body, Entity, Group, Headers, Host, HttpRequest, HttpResponse, LogLevel, MembersVerdict, PagePart,
@@ -233,12 +233,13 @@ impl Host for FakeHost {
         StoredCounts::default()
     }
 
-    async fn put_users(&self, users: Vec<User>) {
+    async fn put_users(&self, users: &[User<'_>]) {
         let kept = &mut self.staged.borrow_mut().users;
-        kept.extend(users.into_iter().map(|user| (user.external_id.clone(), user)));
+        let named = |user: &User<'_>| (user.external_id.to_string(), owned(user.clone()));
+        kept.extend(users.iter().map(named));
     }
 
-    async fn put_groups(&self, groups: Vec<Group>) -> Vec<bool> {
+    async fn put_groups(&self, groups: &[Group]) -> Vec<bool> {
         let unchanged = self.unchanged_groups.borrow();
         self.staged.borrow_mut().put_groups(groups, &unchanged)
     }
@@ -246,7 +247,7 @@ impl Host for FakeHost {
     async fn put_members(
         &self,
         group: &str,
-        users: Vec<String>,
+        users: &[&str],
         read_at_ms: u64,
         part: PagePart,
     ) -> MembersVerdict {

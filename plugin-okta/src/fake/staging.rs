@@ -1,5 +1,6 @@
 //! What was put, by the rules of the host's staging: versions and lists that stay, lists that are open, unread or closed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::host::{Entity, Group, MembersVerdict, PagePart, User};
@@ -27,7 +28,7 @@ pub(crate) struct StagedGroup {
 /// What one run, or several that went on from each other, have put.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Staged {
-    pub(crate) users: BTreeMap<String, User>,
+    pub(crate) users: BTreeMap<String, User<'static>>,
     pub(crate) groups: BTreeMap<String, StagedGroup>,
     pub(crate) skips: Vec<(String, String)>,
 }
@@ -35,14 +36,29 @@ pub(crate) struct Staged {
 /// What the host would make a plan of: reading times and repeated remarks aside.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    users: BTreeMap<String, User>,
+    users: BTreeMap<String, User<'static>>,
     groups: BTreeMap<String, (Group, bool, BTreeSet<String>)>,
     skips: BTreeSet<(String, String)>,
 }
 
+/// A user that outlives its page.
+pub(crate) fn owned(user: User<'_>) -> User<'static> {
+    let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    User {
+        external_id: owned(user.external_id),
+        email: owned(user.email),
+        username: owned(user.username),
+        display_name: user.display_name.map(owned),
+        given_name: user.given_name.map(owned),
+        family_name: user.family_name.map(owned),
+        active: user.active,
+        provider_status: owned(user.provider_status),
+    }
+}
+
 impl Staged {
-    pub(crate) fn put_groups(&mut self, groups: Vec<Group>, unchanged: &HashSet<String>) -> Vec<bool> {
-        let put = |group: Group| {
+    pub(crate) fn put_groups(&mut self, groups: &[Group], unchanged: &HashSet<String>) -> Vec<bool> {
+        let put = |group: &Group| {
             let must_fetch = !unchanged.contains(&group.external_id);
             let staged = self
                 .groups
@@ -58,7 +74,7 @@ impl Staged {
                 });
             staged.group = Group {
                 members_changed_at: staged.group.members_changed_at,
-                ..group
+                ..group.clone()
             };
             staged.is_listed = true;
             staged.is_dropped = false;
@@ -71,13 +87,13 @@ impl Staged {
                 List::Closed => false,
             }
         };
-        groups.into_iter().map(put).collect()
+        groups.iter().map(put).collect()
     }
 
     pub(crate) fn put_members(
         &mut self,
         group: &str,
-        users: Vec<String>,
+        users: &[&str],
         read_at: u64,
         part: PagePart,
         is_doubted: impl FnOnce() -> bool,
@@ -89,7 +105,7 @@ impl Staged {
         } else {
             assert_eq!(staged.list, List::Open, "{group} has no list that goes on");
         }
-        staged.members.extend(users);
+        staged.members.extend(users.iter().map(|id| (*id).to_owned()));
         let is_believed = !(part.last && staged.members.is_empty() && is_doubted());
         staged.list = if part.last && is_believed {
             List::Closed

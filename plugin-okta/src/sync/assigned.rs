@@ -124,35 +124,38 @@ impl<H: Host> Run<'_, '_, H> {
 
     /// Says whether the page had any row.
     async fn put_users(&self, page: Page) -> Result<bool, Failure> {
-        let mut users = Vec::new();
-        let mut without_email = Vec::new();
-        let listed = {
-            let rows = page.rows::<AppUser<'_>>()?;
-            for row in &rows {
-                match rows::user(&row.id.0, &row.embedded.user) {
-                    Some(user) => users.push(user),
-                    None => without_email.push(row.id.0.to_string()),
-                }
-            }
-            rows.len()
-        };
+        let listed = self.put_users_of(&page).await?;
         drop(page);
-        let host = self.client.host;
-        for id in without_email {
-            if self.skipped.borrow_mut().insert(id.clone()) {
-                host.skip(Entity::User, &id, rows::NO_EMAIL).await;
-            }
-        }
-        for batch in rows::batches(users) {
-            host.put_users(batch).await;
-        }
         let done = {
             let mut cursor = self.cursor.borrow_mut();
             cursor.user_rows += listed as u64;
             cursor.user_rows
         };
-        host.progress(USERS, done, None);
+        self.client.host.progress(USERS, done, None);
         Ok(listed > 0)
+    }
+
+    /// Puts the users of a page, who borrow from it, and says how many it lists.
+    async fn put_users_of(&self, page: &Page) -> Result<usize, Failure> {
+        let rows = page.rows::<AppUser<'_>>()?;
+        let mut users = Vec::with_capacity(rows.len());
+        let mut without_email = Vec::new();
+        for row in &rows {
+            match rows::user(&row.id.0, &row.embedded.user) {
+                Some(user) => users.push(user),
+                None => without_email.push(&*row.id.0),
+            }
+        }
+        let host = self.client.host;
+        for id in without_email {
+            if self.skipped.borrow_mut().insert(id.to_owned()) {
+                host.skip(Entity::User, id, rows::NO_EMAIL).await;
+            }
+        }
+        for batch in rows::batches(&users) {
+            host.put_users(batch).await;
+        }
+        Ok(rows.len())
     }
 
     /// Says whether the page had any row.
@@ -165,7 +168,7 @@ impl<H: Host> Run<'_, '_, H> {
         drop(page);
         let host = self.client.host;
         let listed = groups.len();
-        for batch in rows::batches(groups) {
+        for batch in rows::batches(&groups) {
             let ids: Vec<Rc<str>> = batch
                 .iter()
                 .map(|group| Rc::from(group.external_id.as_str()))

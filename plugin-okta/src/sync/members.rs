@@ -11,7 +11,7 @@ use crate::host::{Host, MembersVerdict, PagePart};
 use crate::link::encoded;
 use crate::model::Row;
 use crate::pace::Bucket;
-use crate::pages::{End, Listing};
+use crate::pages::{End, Listing, Page};
 use crate::probe::Kind;
 
 /// Okta's largest page of a group's members.
@@ -66,15 +66,9 @@ impl<H: Host> Run<'_, '_, H> {
                         first: page.is_first,
                         last: page.is_last(),
                     };
-                    let users: Vec<String> = page
-                        .rows::<Row<'_>>()?
-                        .iter()
-                        .map(|row| row.id.0.to_string())
-                        .collect();
-                    let read_at = page.read_at_ms();
+                    verdict = self.put_members(group, &page, part).await?;
                     let next = page.next.clone();
                     drop(page);
-                    verdict = self.client.host.put_members(group, users, read_at, part).await;
                     self.keep_place(group, next);
                     self.after_page().await;
                     Ok(ControlFlow::Continue(()))
@@ -108,6 +102,13 @@ impl<H: Host> Run<'_, '_, H> {
                 }
             }
         }
+    }
+
+    async fn put_members(&self, group: &str, page: &Page, part: PagePart) -> Result<MembersVerdict, Failure> {
+        let rows = page.rows::<Row<'_>>()?;
+        let users: Vec<&str> = rows.iter().map(|row| &*row.id.0).collect();
+        let host = self.client.host;
+        Ok(host.put_members(group, &users, page.read_at_ms(), part).await)
     }
 
     /// Keeps where the list goes on. A list without a place begins at its first page: when it has ended, the host does not

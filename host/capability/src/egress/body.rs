@@ -1,23 +1,18 @@
 //! An answer's body on its way to the guest: unpacked, measured, and given up when it stalls.
 
-use std::io::{self, Write as _};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use flate2::write::MultiGzDecoder;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use tokio::time::timeout;
 use wasmtime_wasi_http::Error;
 
 use super::failure::{Phase, code_for};
-
-/// Unpacked bytes that are handed on together.
-const PIECE_BYTES: usize = 64 * 1024;
-/// Packed bytes that are unpacked at once: gzip packs at most 1,032 to 1, so one step gives about 256 KiB at most.
-const STEP_BYTES: usize = 256;
+use super::gzip::Unpacking;
 
 /// A request that is under way: until its answer was read to its end, failed, or was dropped.
 pub(super) struct InFlight(Arc<AtomicU64>);
@@ -69,19 +64,24 @@ where
     /// The next bytes; none at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            if let Some(unpacking) = &mut self.unpacking
-                && let Some(piece) = unpacking.next_piece()?
-            {
-                return Ok(Some(piece));
+            let mut has_some = false;
+            if let Some(unpacking) = &mut self.unpacking {
+                if unpacking.fill_piece()? {
+                    return Ok(unpacking.take_piece());
+                }
+                has_some = unpacking.has_some();
             }
-            let frame = timeout(self.stall, self.inner.frame())
-                .await
-                .map_err(|_| Error::ConnectionReadTimeout)?;
+            // What is here already goes into the same piece; the guest does not wait for what is not.
+            let frame = tokio::select! {
+                biased;
+                frame = timeout(self.stall, self.inner.frame()) => frame.map_err(|_| Error::ConnectionReadTimeout)?,
+                () = ready(()), if has_some => return Ok(self.take_piece()),
+            };
             let Some(frame) = frame else {
-                return match &mut self.unpacking {
-                    Some(unpacking) => unpacking.finish(),
-                    None => Ok(None),
-                };
+                if let Some(unpacking) = &self.unpacking {
+                    unpacking.check_end()?;
+                }
+                return Ok(self.take_piece());
             };
             let frame = frame.map_err(|error| code_for(&error, Phase::Body))?;
             // Trailers say nothing that a plugin is promised.
@@ -91,90 +91,74 @@ where
                 return Err(Error::HttpResponseBodySize(Some(self.received)));
             }
             match &mut self.unpacking {
-                Some(unpacking) => unpacking.packed = bytes,
+                Some(unpacking) => unpacking.go_on_with(bytes),
                 None if bytes.is_empty() => {}
                 None => return Ok(Some(bytes)),
             }
         }
     }
-}
 
-/// Gzip (RFC 1952), unpacked step by step.
-struct Unpacking {
-    packed: Bytes,
-    decoder: MultiGzDecoder<Unpacked>,
-    has_begun: bool,
-}
-
-/// Where unpacked bytes gather. It takes no more than the limit.
-struct Unpacked {
-    bytes: BytesMut,
-    total: u64,
-    limit: u64,
-}
-
-impl io::Write for Unpacked {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.total += bytes.len() as u64;
-        if self.total > self.limit {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn take_piece(&mut self) -> Option<Bytes> {
+        self.unpacking.as_mut()?.take_piece()
     }
 }
 
-impl Unpacking {
-    fn new(limit: u64) -> Self {
-        Self {
-            packed: Bytes::new(),
-            decoder: MultiGzDecoder::new(Unpacked {
-                bytes: BytesMut::new(),
-                total: 0,
-                limit,
-            }),
-            has_begun: false,
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::Write as _;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A body in parts; for one that is missing it must be asked twice.
+    struct Parts(VecDeque<Option<Bytes>>);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = hyper::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+            match self.0.pop_front() {
+                Some(Some(part)) => Poll::Ready(Some(Ok(Frame::data(part)))),
+                Some(None) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                None => Poll::Ready(None),
+            }
         }
     }
 
-    /// A piece of what is unpacked. None when more packed bytes are needed, unless a full piece is not there yet.
-    fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
-        while !self.packed.is_empty() && self.decoder.get_ref().bytes.len() < PIECE_BYTES {
-            let step = self.packed.split_to(STEP_BYTES.min(self.packed.len()));
-            self.has_begun = true;
-            let written = self.decoder.write_all(&step);
-            written.map_err(|error| self.code(&error))?;
-        }
-        Ok(self.take())
-    }
+    #[tokio::test]
+    async fn what_has_come_is_one_piece_and_what_has_not_is_not_waited_for() {
+        let text = "a listing's page ".repeat(1000);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
+        let parts = || packed.chunks(20).map(|part| Some(Bytes::copy_from_slice(part)));
+        let (stall, limit) = (Duration::from_secs(5), 1 << 20);
 
-    /// What is left at the end of the packed bytes.
-    fn finish(&mut self) -> Result<Option<Bytes>, Error> {
-        // An answer to HEAD, and one without content, names the coding and has no bytes.
-        if self.has_begun {
-            let finished = self.decoder.try_finish();
-            finished.map_err(|error| match error.kind() {
-                io::ErrorKind::FileTooLarge => self.code(&error),
-                // The end is missing, or its checksum does not fit: asking again may help.
-                _ => Error::HttpResponseIncomplete,
-            })?;
-        }
-        Ok(self.take())
-    }
+        let mut body = AnswerBody::new(Parts(parts().collect()), true, limit, stall);
+        assert_eq!(body.next().await.unwrap().unwrap(), text);
+        assert!(body.next().await.unwrap().is_none());
 
-    fn take(&mut self) -> Option<Bytes> {
-        let bytes = &mut self.decoder.get_mut().bytes;
-        (!bytes.is_empty()).then(|| bytes.split().freeze())
-    }
-
-    fn code(&self, error: &io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => Error::HttpResponseBodySize(Some(self.decoder.get_ref().total)),
-            _ => Error::HttpResponseContentCoding(Some("gzip".to_owned())),
-        }
+        let (first, rest) = (parts().take(4), parts().skip(4));
+        let late = first.chain([None]).chain(rest).collect();
+        let mut body = AnswerBody::new(Parts(late), true, limit, stall);
+        let pieces = [
+            body.next().await.unwrap().unwrap(),
+            body.next().await.unwrap().unwrap(),
+        ];
+        assert_eq!(pieces.concat(), text.as_bytes());
+        assert!(body.next().await.unwrap().is_none());
     }
 }

@@ -8,6 +8,7 @@ mod client;
 mod connect;
 mod failure;
 mod grant;
+mod gzip;
 mod provider_clock;
 mod send;
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use idsync_model::{
-    CallContext, Check, CheckOutcome, Description, Entity, ExternalId, Failure, Group, MembersVerdict,
-    MembersVersion, Normalized, PagePart, Provider, SettingProblem, Settings, Staging, StagingError, SyncEnd,
-    SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
+    CallContext, Check, CheckOutcome, Description, Entity, ExternalId, ExternalIds, Failure, Group,
+    MembersVerdict, MembersVersion, Normalized, PagePart, Provider, SettingProblem, Settings, Staging,
+    StagingError, SyncEnd, SyncRequest, SyncSummary, UnixMillis, Usage, User, Verification,
 };
 
 use crate::clock::TestClock;
@@ -288,7 +288,7 @@ pub async fn put_all_members(
             last: n + 1 == count,
         };
         verdict = staging
-            .put_members(group.clone(), page.to_vec(), read_at, part)
+            .put_members(group.clone(), page.iter().collect(), read_at, part)
             .await?;
     }
     Ok(verdict)
@@ -296,6 +296,10 @@ pub async fn put_all_members(
 
 pub fn id(text: &str) -> ExternalId {
     ExternalId::new(text).expect("a test's id")
+}
+
+pub fn ids(texts: &[&str]) -> ExternalIds {
+    texts.iter().map(|text| id(text)).collect()
 }
 
 pub fn user_row(external_id: &str, user: &OrgUser) -> User {

@@ -7,7 +7,7 @@ use idsync_model::{
     ErrorKind, Failure, MembersVerdict, MembersVersion, Outcome, PagePart, Staging, StagingError, UnixMillis,
 };
 
-use crate::org::{Org, group_row, id, put_all_members, put_without_members, refused};
+use crate::org::{Org, group_row, id, ids, put_all_members, put_without_members, refused};
 use crate::world::{World, at_start, org_in_one_group};
 
 fn away() -> Failure {
@@ -64,7 +64,7 @@ async fn runs_1_1_a_list_without_its_last_page_was_not_read() {
         let org = org_in_one_group(5, at_start().plus(std::time::Duration::from_secs(1)));
         put_without_members(&org, &*staging).await?;
         staging
-            .put_members(id("all"), vec![id("u000")], at_start(), FIRST)
+            .put_members(id("all"), ids(&["u000"]), at_start(), FIRST)
             .await
             .map_err(|e| refused(&e))?;
         Ok(())
@@ -115,7 +115,7 @@ where
 async fn runs_1_1_members_of_a_group_that_was_not_put_break_the_contract() {
     let summary = breach(|staging| async move {
         staging
-            .put_members(id("ghost"), vec![id("u000")], at_start(), ONE_PAGE)
+            .put_members(id("ghost"), ids(&["u000"]), at_start(), ONE_PAGE)
             .await?;
         Ok(())
     })
@@ -131,7 +131,7 @@ async fn runs_1_1_a_later_page_without_a_first_one_breaks_the_contract() {
             .put_groups(vec![group_row("all", &org.groups["all"])])
             .await?;
         staging
-            .put_members(id("all"), vec![id("u000")], at_start(), MIDDLE)
+            .put_members(id("all"), ids(&["u000"]), at_start(), MIDDLE)
             .await?;
         Ok(())
     })

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use idsync_capability::vault::{RememberError, SealedValues, SealedValuesError};
 use idsync_model::{
-    Clock as _, DirectoryId, Entity, ErrorKind, ExternalId, Failure, Group, MembersVerdict, Mode, PagePart,
-    Provider as _, Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis, User,
+    Clock as _, DirectoryId, Entity, ErrorKind, ExternalId, ExternalIds, Failure, Group, MembersVerdict,
+    Mode, PagePart, Provider as _, Staging, StagingError, StoredCounts, SyncRequest, SystemClock, UnixMillis,
+    User,
 };
 use idsync_sandbox::{Grants, Limits};
 
@@ -317,7 +318,7 @@ async fn a_fault_of_the_host_is_not_the_plugins() {
         async fn put_members(
             &self,
             _group: ExternalId,
-            _users: Vec<ExternalId>,
+            _users: ExternalIds,
             _read_at: UnixMillis,
             _part: PagePart,
         ) -> Result<MembersVerdict, StagingError> {

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use idsync_capability::egress::{Egress, PrivateEgress};
 use idsync_capability::keys::MasterKey;
 use idsync_model::{
-    CallContext, Entity, ExternalId, Failure, Group, MembersVerdict, Mode, NoEvents, PagePart, Provider as _,
-    Settings, Staging, StagingError, StoredCounts, SyncEnd, SyncRequest, SystemClock, UnixMillis, User,
+    CallContext, Entity, ExternalId, ExternalIds, Failure, Group, MembersVerdict, Mode, NoEvents, PagePart,
+    Provider as _, Settings, Staging, StagingError, StoredCounts, SyncEnd, SyncRequest, SystemClock,
+    UnixMillis, User,
 };
 use idsync_sandbox::{BoundPlugin, Compiling, Grants, Limits, Plugin, Pool, Sandbox, SandboxError, Setup};
 use tempfile::TempDir;
@@ -180,7 +181,7 @@ impl Staging for Shelf {
     async fn put_members(
         &self,
         _group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         _read_at: UnixMillis,
         _part: PagePart,
     ) -> Result<MembersVerdict, StagingError> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use idsync_model::{Clock, Entity, ExternalId, Group, PagePart, RunId, Skip, UnixMillis, User};
+use idsync_model::{Clock, Entity, ExternalId, ExternalIds, Group, PagePart, RunId, Skip, UnixMillis, User};
 use tokio::sync::{mpsc, oneshot};
 
 use super::writer::{Writer, skip_counts};
@@ -198,7 +198,7 @@ impl StagingRows for StagingFile {
     async fn put_members(
         &self,
         group: ExternalId,
-        users: Vec<ExternalId>,
+        users: ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<(), StoreError> {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use idsync_model::{
-    Entity, ExternalId, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis, User,
+    Entity, ExternalId, ExternalIds, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis,
+    User,
 };
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -176,7 +177,7 @@ impl Writer {
     pub(super) fn put_members(
         &mut self,
         group: &ExternalId,
-        users: &[ExternalId],
+        users: &ExternalIds,
         read_at: UnixMillis,
         part: PagePart,
     ) -> Result<(), StoreError> {
@@ -205,7 +206,7 @@ impl Writer {
             return Err(StoreError::ListNotOpen { group: group.clone() });
         }
         if !users.is_empty() {
-            let ids: Vec<&str> = users.iter().map(ExternalId::as_str).collect();
+            let ids: Vec<&str> = users.iter().collect();
             let numbers = self.numbers.give_all(&self.file, &ids)?;
             let numbers = key_set::of(numbers.into_iter().map(key_set::member).collect());
             self.file.prepare_cached(PUT)?.execute(named_params! {

@@ -202,7 +202,9 @@ async fn read_members(
     let rows: Vec<_> = page.iter().map(|member| id(member)).collect();
     let last = rows.last().cloned();
     let read_at = course.provider_time();
-    let verdict = staging.put_members(id(&group), rows, read_at, part).await?;
+    let verdict = staging
+        .put_members(id(&group), rows.iter().collect(), read_at, part)
+        .await?;
     let known = place.reading.lists.entry(group).or_default();
     if is_first {
         known.clear();

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use idsync_model::{
-    Clock, DirectoryId, Entity, ExternalId, Group, Held, MembersVersion, Mode, OwnerId, PagePart, RunId,
-    Settings, TenantName, Trigger, UnixMillis, User,
+    Clock, DirectoryId, Entity, ExternalId, ExternalIds, Group, Held, MembersVersion, Mode, OwnerId,
+    PagePart, RunId, Settings, TenantName, Trigger, UnixMillis, User,
 };
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -100,6 +100,10 @@ pub(super) fn read_with(mode: Mode) -> ReadWith {
 
 pub(super) fn id(text: &str) -> ExternalId {
     ExternalId::new(text).unwrap()
+}
+
+pub(super) fn ids(texts: &[&str]) -> ExternalIds {
+    texts.iter().map(|text| id(text)).collect()
 }
 
 /// The same store, opened anew as another process would.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use idsync_model::{ErrorKind, Mode, User};
+use idsync_model::{ErrorKind, ExternalIds, Mode, User};
 
-use super::org::{FIRST, House, LAST, Org, Seen, WHOLE, group, house, id, user};
+use super::org::{FIRST, House, LAST, Org, Seen, WHOLE, group, house, id, ids, user};
 use super::resuming::{begin, ending};
 use crate::{Applied, RunBasis, RunFacts, StagingRows};
 
@@ -43,7 +43,7 @@ async fn runs_1_6_users_are_told_apart_by_the_bytes_of_their_ids_in_whatever_ord
     // The list comes first: who is in it has a number before all others.
     let (_, basis, staging) = house.begin(&acme, Mode::Full).await;
     staging.put_groups(vec![(group("g"), true)]).await.unwrap();
-    let list = members.map(id).to_vec();
+    let list = ids(&members);
     staging
         .put_members(id("g"), list, house.clock_now(), WHOLE)
         .await
@@ -88,7 +88,7 @@ async fn is_resumed_after(read_before: usize) {
     let people: Vec<String> = (0..12).map(|n| format!("u{}", n * 7 % 12)).collect();
     let (before, after) = people.split_at(read_before);
     let users = |names: &[String]| names.iter().map(|name| user(name)).collect::<Vec<_>>();
-    let half = |names: &[String]| names.iter().step_by(2).map(|name| id(name)).collect::<Vec<_>>();
+    let half = |names: &[String]| -> ExternalIds { names.iter().step_by(2).map(|name| id(name)).collect() };
     let now = house.clock_now();
 
     let (first, _, staging) = house.begin(&acme, Mode::Full).await;
@@ -131,10 +131,11 @@ async fn is_resumed_after(read_before: usize) {
     apply(&house, staging, basis).await;
 
     let mut org = people.iter().fold(Org::default(), |org, name| org.user(name));
-    let members = half(before).into_iter().chain(half(&people));
+    let lists = [half(before), half(&people)];
+    let members = lists.iter().flat_map(ExternalIds::iter);
     org.groups.insert("g".to_owned(), group("g"));
     org.lists
-        .insert("g".to_owned(), members.map(|id| id.to_string()).collect());
+        .insert("g".to_owned(), members.map(str::to_owned).collect());
     assert_eq!(house.seen(&acme).await, org.seen(), "{read_before}");
     assert_eq!(house.sync(&acme, &org).await.changes, 0, "{read_before}");
 }

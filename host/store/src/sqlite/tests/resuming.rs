@@ -8,7 +8,7 @@ use idsync_model::{Entity, ErrorKind, Failure, MembersVersion, Mode, RunId, Unix
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::org::{FIRST, House, LAST, beside, group, house, id, read_with, user};
+use super::org::{FIRST, House, LAST, beside, group, house, id, ids, read_with, user};
 use crate::{
     Directory, ListState, NewRun, RunBasis, RunEnd, RunFacts, StagedCounts, StagingRows, StoreError,
 };
@@ -60,7 +60,7 @@ pub(super) async fn read_half(staging: &dyn StagingRows) {
     staging.put_users(vec![user("ann")]).await.unwrap();
     staging.put_groups(vec![(group("g"), true)]).await.unwrap();
     staging
-        .put_members(id("g"), vec![id("ann")], UnixMillis(77), FIRST)
+        .put_members(id("g"), ids(&["ann"]), UnixMillis(77), FIRST)
         .await
         .unwrap();
     staging
@@ -70,7 +70,7 @@ pub(super) async fn read_half(staging: &dyn StagingRows) {
     staging.checkpoint(b"page 2".to_vec()).await.unwrap();
     staging.put_users(vec![user("bob")]).await.unwrap();
     staging
-        .put_members(id("g"), vec![id("bob")], UnixMillis(78), LAST)
+        .put_members(id("g"), ids(&["bob"]), UnixMillis(78), LAST)
         .await
         .unwrap();
     staging
@@ -157,7 +157,7 @@ async fn runs_6_4_a_run_goes_on_from_the_last_checkpoint_of_one_that_ended_early
     );
     staging.put_users(vec![user("cyd")]).await.unwrap();
     staging
-        .put_members(id("g"), vec![id("cyd")], UnixMillis(99), LAST)
+        .put_members(id("g"), ids(&["cyd"]), UnixMillis(99), LAST)
         .await
         .unwrap();
     let plan = house

@@ -2,7 +2,7 @@
 
 use idsync_model::{Entity, MembersVersion, Mode, UnixMillis};
 
-use super::org::{FIRST, LAST, NEXT, Org, WHOLE, group, house, id, user};
+use super::org::{FIRST, LAST, NEXT, Org, WHOLE, group, house, id, ids, user};
 use crate::{ListState, RunFacts, StagedCounts, StoreError};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn runs_1_6_of_two_answers_the_later_wins_and_the_first_version_stands() {
         [ListState::Unread]
     );
     staging
-        .put_members(id("g"), vec![id("ann"), id("bob")], UnixMillis(25), FIRST)
+        .put_members(id("g"), ids(&["ann", "bob"]), UnixMillis(25), FIRST)
         .await
         .unwrap();
     assert_eq!(
@@ -38,7 +38,7 @@ async fn runs_1_6_of_two_answers_the_later_wins_and_the_first_version_stands() {
         [ListState::Open]
     );
     staging
-        .put_members(id("g"), vec![id("bob")], UnixMillis(26), LAST)
+        .put_members(id("g"), ids(&["bob"]), UnixMillis(26), LAST)
         .await
         .unwrap();
     assert_eq!(staging.list_len(&id("g")).await.unwrap(), 2);
@@ -75,19 +75,19 @@ async fn a_first_page_drops_the_list_that_is_there() {
     let (_, _, staging) = house.begin(&acme, Mode::Full).await;
     staging.put_groups(vec![(group("g"), true)]).await.unwrap();
     staging
-        .put_members(id("g"), vec![id("a"), id("b")], UnixMillis(1), WHOLE)
+        .put_members(id("g"), ids(&["a", "b"]), UnixMillis(1), WHOLE)
         .await
         .unwrap();
 
     staging
-        .put_members(id("g"), vec![id("c")], UnixMillis(2), FIRST)
+        .put_members(id("g"), ids(&["c"]), UnixMillis(2), FIRST)
         .await
         .unwrap();
 
     assert_eq!(staging.list_len(&id("g")).await.unwrap(), 1);
     assert_eq!(staging.unclosed_groups(10).await.unwrap(), [id("g")]);
     staging
-        .put_members(id("g"), Vec::new(), UnixMillis(2), LAST)
+        .put_members(id("g"), ids(&[]), UnixMillis(2), LAST)
         .await
         .unwrap();
     assert_eq!(staging.unclosed_groups(10).await.unwrap(), []);
@@ -99,7 +99,7 @@ async fn members_without_their_group_or_their_first_page_are_an_error_that_a_lat
     let acme = house.directory("acme").await;
     let (_, basis, staging) = house.begin(&acme, Mode::Full).await;
     staging
-        .put_members(id("g"), vec![id("a")], UnixMillis(1), WHOLE)
+        .put_members(id("g"), ids(&["a"]), UnixMillis(1), WHOLE)
         .await
         .unwrap();
     let told = staging.flush().await;
@@ -115,7 +115,7 @@ async fn members_without_their_group_or_their_first_page_are_an_error_that_a_lat
     let (_, _, staging) = house.begin(&acme, Mode::Full).await;
     staging.put_groups(vec![(group("g"), true)]).await.unwrap();
     staging
-        .put_members(id("g"), vec![id("a")], UnixMillis(1), NEXT)
+        .put_members(id("g"), ids(&["a"]), UnixMillis(1), NEXT)
         .await
         .unwrap();
     assert!(matches!(

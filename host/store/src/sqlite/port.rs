@@ -10,6 +10,7 @@ use idsync_model::{
     Operation, RunId, Settings, Skip, TenantName,
 };
 
+use super::telling::Paths;
 use super::{SqliteStore, lock};
 use super::{
     apply, approval, backup, connection, directories, export, feed, hold, leases, planner, purge, removal,
@@ -386,11 +387,13 @@ impl Store for SqliteStore {
 
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError> {
         self.beside(move |shared| {
-            let run_file = shared.files.staging(&plan.run);
+            let paths = Paths {
+                store: &shared.files.database(),
+                run_file: &shared.files.staging(&plan.run),
+            };
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
             let waiting = lock(&shared.writer);
-            let (applied, dropped) =
-                apply::apply(&shared.files.database(), &run_file, &plan, &facts, &*shared.clock)?;
+            let (applied, dropped) = apply::apply(paths, &plan, &facts, &*shared.clock)?;
             drop(waiting);
             shared.drop_files(&[plan.run]);
             shared.drop_files(&dropped);

@@ -9,13 +9,14 @@ use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::telling::{self, Paths};
 use super::word::{signed, unsigned};
-use super::{feed_mark, hold, recent};
+use super::{hold, recent};
 use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
 /// So many users are written at a time, and then what readers were told meanwhile.
 const PIECE: i64 = if cfg!(test) { 2 } else { 4_096 };
 
-/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
+/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go. The mark beside the store is
+/// to be settled, and of a large plan the journal is to be copied.
 pub(super) fn apply(
     paths: Paths<'_>,
     plan: &Plan,
@@ -26,13 +27,13 @@ pub(super) fn apply(
     // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
     present(&connection, plan)?;
     attach(&connection, paths.run_file, 8_192)?;
-    let applied = {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let applied = write(&transaction, paths, plan, facts, clock)?;
-        transaction.commit()?;
-        applied
-    };
-    feed_mark::settle(&mut connection);
+    if telling::is_large(&plan.summary) {
+        // The commit would copy it, before anything else that can be done after a commit.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let applied = write(&transaction, paths, plan, facts, clock)?;
+    transaction.commit()?;
     Ok(applied)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn tell(
     summary: &PlanSummary,
     write: impl FnOnce(&mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    if is_few(summary) {
+    if !is_large(summary) {
         // Readers are told what they saw, so all of it is read before it is written over.
         block.tell(|teller| tell_plan(teller, summary))?;
         return write(&mut || Ok(()));
@@ -59,9 +59,10 @@ pub(super) fn tell(
     })
 }
 
-fn is_few(summary: &PlanSummary) -> bool {
+/// Whether a plan is worth a second thread.
+pub(super) fn is_large(summary: &PlanSummary) -> bool {
     let changes = |counts: &PlannedCounts| counts.created + counts.updated + counts.deleted;
-    changes(&summary.users) + changes(&summary.groups) <= FEW
+    changes(&summary.users) + changes(&summary.groups) > FEW
 }
 
 fn write_told(

@@ -1,37 +1,39 @@
 //! Applies a plan: all of it in one transaction, or nothing.
 
-use std::path::Path;
-
-use idsync_model::{Clock, Operation, Outcome, RunId, StoredCounts, UnixMillis};
+use idsync_model::{Clock, Outcome, RunId, StoredCounts, UnixMillis};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::block::Block;
 use super::connection::{attach, open_for_apply};
 use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
+use super::telling::{self, Paths};
 use super::word::{signed, unsigned};
-use super::{feed_mark, hold, key_set, planner, recent};
+use super::{hold, recent};
 use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
-/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go.
+/// So many users are written at a time, and then what readers were told meanwhile.
+const PIECE: i64 = if cfg!(test) { 2 } else { 4_096 };
+
+/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go. The mark beside the store is
+/// to be settled, and of a large plan the journal is to be copied.
 pub(super) fn apply(
-    store: &Path,
-    run_file: &Path,
+    paths: Paths<'_>,
     plan: &Plan,
     facts: &RunFacts,
     clock: &dyn Clock,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
-    let mut connection = open_for_apply(store)?;
+    let mut connection = open_for_apply(paths.store)?;
     // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
     present(&connection, plan)?;
-    attach(&connection, run_file, 8_192)?;
-    let applied = {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let applied = write(&transaction, plan, facts, clock)?;
-        transaction.commit()?;
-        applied
-    };
-    feed_mark::settle(&mut connection);
+    attach(&connection, paths.run_file, 8_192)?;
+    if telling::is_large(&plan.summary) {
+        // The commit would copy it, before anything else that can be done after a commit.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let applied = write(&transaction, paths, plan, facts, clock)?;
+    transaction.commit()?;
     Ok(applied)
 }
 
@@ -39,6 +41,7 @@ pub(super) fn apply(
 /// are written: an apply is a part of how long it took.
 pub(super) fn write(
     transaction: &Transaction<'_>,
+    paths: Paths<'_>,
     plan: &Plan,
     facts: &RunFacts,
     clock: &dyn Clock,
@@ -46,7 +49,7 @@ pub(super) fn write(
     let now = clock.now();
     let scope = present(transaction, plan)?;
     let skips = runs::staged_skips(transaction)?;
-    let told = write_block(transaction, &scope, &plan.summary, now)?;
+    let told = write_block(transaction, paths, &scope, &plan.summary, now)?;
     recent::keep(transaction, &scope, &plan.summary, now)?;
     let superseded = hold::supersede(transaction, &scope)?;
     let dropped = hold::forget_all(transaction, &scope)?;
@@ -84,6 +87,7 @@ pub(super) struct Told {
 /// later.
 pub(super) fn write_block(
     transaction: &Transaction<'_>,
+    paths: Paths<'_>,
     scope: &RunScope,
     summary: &PlanSummary,
     now: UnixMillis,
@@ -94,7 +98,9 @@ pub(super) fn write_block(
         scope,
         seq: before,
     };
-    write_rows(&mut block, summary, now)?;
+    telling::tell(&mut block, paths, summary, |between| {
+        write_rows(transaction, scope, summary, now, between)
+    })?;
     let changes = block.seq - before;
     let applied_seq = (changes > 0)
         .then(|| block.close(&AppliedCounts::from(summary)))
@@ -130,91 +136,62 @@ pub(super) fn last_seq(transaction: &Connection, scope: &RunScope) -> Result<i64
     Ok(seq)
 }
 
-/// Rows and changes, in the order of RUNS §3.3: users and groups created or updated, memberships created, memberships
-/// deleted, groups deleted, users deleted.
-fn write_rows(block: &mut Block<'_>, summary: &PlanSummary, now: UnixMillis) -> Result<(), StoreError> {
-    let transaction = block.transaction;
+/// Writes the rows of the store. `between` is called after each statement that may take long.
+fn write_rows(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    summary: &PlanSummary,
+    now: UnixMillis,
+    between: &mut dyn FnMut() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    const USERS: &str = "
+        SELECT max(user_key)
+        FROM (SELECT user_key FROM plan_user WHERE user_key > :after ORDER BY user_key LIMIT :rows)";
     let run = |statement: &str, parameters: &[(&str, &dyn ToSql)]| transaction.execute(statement, parameters);
     let scoped = named_params! {
-        ":tenant_id": block.scope.tenant_id,
-        ":directory_key": block.scope.directory_key,
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
     };
     let of_tenant = &scoped[..1];
-    let gone = named_params! { ":now": now.0, ":run_key": block.scope.run_key };
+    let gone = named_params! { ":now": now.0, ":run_key": scope.run_key };
+    let mut in_pieces = |statement: &str| -> Result<(), StoreError> {
+        let mut bounds = transaction.prepare(USERS)?;
+        let mut statement = transaction.prepare(statement)?;
+        let mut after = 0;
+        let mut next = |after: i64| -> rusqlite::Result<Option<i64>> {
+            bounds.query_row(named_params! { ":after": after, ":rows": PIECE }, |row| {
+                row.get(0)
+            })
+        };
+        while let Some(until) = next(after)? {
+            statement.execute(named_params! {
+                ":tenant_id": scope.tenant_id,
+                ":directory_key": scope.directory_key,
+                ":after": after,
+                ":until": until,
+            })?;
+            between()?;
+            after = until;
+        }
+        Ok(())
+    };
 
-    run(include_str!("sql/apply/01_user_identities.sql"), scoped)?;
+    in_pieces(include_str!("sql/apply/01_user_identities.sql"))?;
     run(include_str!("sql/apply/02_group_identities.sql"), scoped)?;
     if summary.users.created + summary.users.updated > 0 {
-        block.tell_users(include_str!("sql/apply/03_user_changes.sql"))?;
-        run(include_str!("sql/apply/04_users.sql"), scoped)?;
+        in_pieces(include_str!("sql/apply/04_users.sql"))?;
     }
     if summary.groups.created + summary.groups.updated > 0 {
-        block.tell_groups(include_str!("sql/apply/05_group_changes.sql"))?;
         run(include_str!("sql/apply/06_groups.sql"), scoped)?;
     }
     run(include_str!("sql/apply/07_readings.sql"), &[])?;
-    if summary.memberships.created > 0 {
-        tell_created_memberships(block)?;
-    }
-    if summary.memberships.deleted > 0 {
-        tell_deleted_memberships(block)?;
-    }
     run(include_str!("sql/apply/08_emptied_lists.sql"), &[])?;
     run(include_str!("sql/apply/09_lists.sql"), of_tenant)?;
     if summary.groups.deleted > 0 {
-        block.tell_groups(include_str!("sql/apply/10_group_deletions.sql"))?;
         run(include_str!("sql/apply/11_group_tombstones.sql"), gone)?;
     }
     if summary.users.deleted > 0 {
-        block.tell_users(include_str!("sql/apply/12_user_deletions.sql"))?;
         run(include_str!("sql/apply/13_user_tombstones.sql"), gone)?;
-    }
-    Ok(())
-}
-
-/// Readers are told of memberships that they see newly, group by group.
-fn tell_created_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
-    const CREATED: &str = "
-        SELECT group_key, created
-        FROM plan_member_list
-        WHERE created_count > 0
-        ORDER BY group_key";
-    let mut lists = block.transaction.prepare(CREATED)?;
-    let mut lists = lists.query([])?;
-    while let Some(list) = lists.next()? {
-        let users = key_set::from_column(list, 1)?;
-        block.tell_memberships(Operation::Create, None, list.get(0)?, &users)?;
-    }
-    Ok(())
-}
-
-/// Readers are told of memberships that they see no longer, group by group. The reason is the group's or the user's
-/// where one of them goes.
-fn tell_deleted_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
-    const DELETED: &str = "
-        SELECT l.group_key, l.deleted, g.reason
-        FROM plan_member_list AS l
-        LEFT JOIN plan_group AS g ON g.group_key = l.group_key AND g.operation = 3
-        WHERE l.deleted_count > 0
-        ORDER BY l.group_key";
-    const ABSENT: &str = "absent";
-    let mut users_who_go = planner::users_who_go(block.transaction)?;
-    users_who_go.remove(ABSENT);
-    let mut lists = block.transaction.prepare(DELETED)?;
-    let mut lists = lists.query([])?;
-    while let Some(list) = lists.next()? {
-        let group_key = list.get(0)?;
-        let mut users = key_set::from_column(list, 1)?;
-        let of_group: Option<String> = list.get(2)?;
-        if of_group.is_none() {
-            for (reason, gone) in &users_who_go {
-                let with_user = &users & gone;
-                users -= gone;
-                block.tell_memberships(Operation::Delete, Some(reason), group_key, &with_user)?;
-            }
-        }
-        let reason = of_group.as_deref().unwrap_or(ABSENT);
-        block.tell_memberships(Operation::Delete, Some(reason), group_key, &users)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::connection::{attach, open_for_apply};
 use super::feed_mark;
 use super::files::DataDir;
 use super::scope::{self, RunScope};
+use super::telling::Paths;
 use super::word::{from_json, from_word, milliseconds, unsigned};
 use super::{apply, hold, planner, recent, runs, schedules};
 use crate::{Applied, Approved, PlanSummary, RunRecord, StaleWhy, StoreError};
@@ -131,7 +132,13 @@ pub(super) fn approve(
         }
         let (applied_run, was_already, dropped) = match &choice {
             Choice::Done(applied) => (applied, true, Vec::new()),
-            Choice::Apply { plan, shown } => (&plan.run, false, write(&transaction, plan, shown, now)?),
+            Choice::Apply { plan, shown } => {
+                let paths = Paths {
+                    store,
+                    run_file: &files.held(&plan.run),
+                };
+                (&plan.run, false, write(&transaction, paths, plan, shown, now)?)
+            }
         };
         let approved = Approved {
             applied: applied(&transaction, tenant, applied_run)?,
@@ -252,6 +259,7 @@ fn check_files(store: &Connection, files: &DataDir, plan: &Kept, shown: &Kept) -
 /// Writes the plan, and the ends of its run and of the shown one. Returns the runs whose files can go.
 fn write(
     transaction: &Transaction<'_>,
+    paths: Paths<'_>,
     plan: &Kept,
     shown: &Kept,
     now: UnixMillis,
@@ -264,7 +272,7 @@ fn write(
         UPDATE run
         SET approved_as = :applied
         WHERE tenant_id = :tenant_id AND run_key IN (:applied, :shown)";
-    let told = apply::write_block(transaction, &plan.scope, &plan.summary, now)?;
+    let told = apply::write_block(transaction, paths, &plan.scope, &plan.summary, now)?;
     recent::begin_anew(transaction, &plan.scope, now)?;
     transaction.execute(
         END,

@@ -91,6 +91,16 @@ pub(super) fn empty_journal(store: &Connection) {
     }
 }
 
+/// Copies what lies in the journal to where it belongs, as far as nobody reads what is there. What stays is copied after
+/// a later commit.
+pub(super) fn copy_journal(path: &Path) {
+    let copied =
+        connect(path).and_then(|store| store.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+    if let Err(error) = copied {
+        tracing::warn!(%error, "the journal of the store could not be copied; a later commit does it");
+    }
+}
+
 /// A connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;

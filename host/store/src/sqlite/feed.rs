@@ -4,7 +4,7 @@ use idsync_model::{DirectoryId, FeedCursor, FeedId, Operation, TenantName};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::de::DeserializeOwned;
 
-use super::block::{GroupColumns, Step, UserColumns};
+use super::feed_rows::{GroupColumns, Step, UserColumns};
 use super::runs::run_id;
 use super::word::{damaged, reason, signed, unreadable, unsigned};
 use super::{key_set, scope};

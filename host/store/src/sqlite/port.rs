@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{slice, thread};
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -10,10 +11,11 @@ use idsync_model::{
     Operation, RunId, Settings, Skip, TenantName,
 };
 
+use super::telling::{self, Paths};
 use super::{SqliteStore, lock};
 use super::{
-    apply, approval, backup, connection, directories, export, feed, hold, leases, planner, purge, removal,
-    resuming, rotation, runs, schedules, scope, tenants, vault,
+    apply, approval, backup, connection, directories, export, feed, feed_mark, hold, leases, planner, purge,
+    removal, resuming, rotation, runs, schedules, scope, tenants, vault,
 };
 use crate::{
     Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewKey,
@@ -386,14 +388,24 @@ impl Store for SqliteStore {
 
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError> {
         self.beside(move |shared| {
-            let run_file = shared.files.staging(&plan.run);
+            let paths = Paths {
+                store: &shared.files.database(),
+                run_file: &shared.files.staging(&plan.run),
+            };
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
-            let waiting = lock(&shared.writer);
-            let (applied, dropped) =
-                apply::apply(&shared.files.database(), &run_file, &plan, &facts, &*shared.clock)?;
-            drop(waiting);
-            shared.drop_files(&[plan.run]);
-            shared.drop_files(&dropped);
+            let mut writer = lock(&shared.writer);
+            let (applied, dropped) = apply::apply(paths, &plan, &facts, &*shared.clock)?;
+            thread::scope(|scope| {
+                if telling::is_large(&plan.summary) {
+                    let copy = || connection::copy_journal(paths.store);
+                    // Where there is no thread, a later commit does it.
+                    let _ = thread::Builder::new().spawn_scoped(scope, copy);
+                }
+                feed_mark::settle(&mut writer);
+                drop(writer);
+                shared.drop_files(slice::from_ref(&plan.run));
+                shared.drop_files(&dropped);
+            });
             Ok(applied)
         })
         .await

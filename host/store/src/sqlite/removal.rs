@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior, named_params};
 use super::apply::last_seq;
 use super::block::Block;
 use super::connection::empty_journal;
+use super::feed_rows::Teller;
 use super::runs::{self, Ending, RunRow};
 use super::word::unsigned;
 use super::{feed_mark, hold, key_set, leases, recent, scope, vault};
@@ -60,25 +61,23 @@ pub(super) fn remove(
     ended.extend(hold::forget_all(&transaction, &scope)?);
     recent::forget(&transaction, scope.directory_key)?;
 
-    let before = last_seq(&transaction, &scope)?;
     let mut block = Block {
         transaction: &transaction,
         scope: &scope,
-        seq: before,
+        seq: last_seq(&transaction, &scope)?,
     };
     // In the order of RUNS §3.3.
-    tell_memberships(&mut block)?;
-    let memberships = block.seq - before;
-    block.tell_groups(include_str!("sql/removal/1_group_deletions.sql"))?;
-    let groups = block.seq - before - memberships;
-    block.tell_users(include_str!("sql/removal/2_user_deletions.sql"))?;
-    let changes = block.seq - before;
+    let memberships = block.tell(tell_memberships)?;
+    let groups =
+        block.tell(|teller| teller.tell_groups(include_str!("sql/removal/1_group_deletions.sql")))?;
+    let users = block.tell(|teller| teller.tell_users(include_str!("sql/removal/2_user_deletions.sql")))?;
+    let changes = memberships + groups + users;
     let deleted = |deleted| EntityCounts {
         deleted,
         ..EntityCounts::default()
     };
     let counts = AppliedCounts {
-        users: deleted(unsigned(changes - memberships - groups)),
+        users: deleted(unsigned(users)),
         groups: deleted(unsigned(groups)),
         memberships: deleted(unsigned(memberships)),
     };
@@ -136,7 +135,7 @@ pub(super) fn remove(
 }
 
 /// Readers are told that every membership of the directory goes.
-fn tell_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
+fn tell_memberships(teller: &mut Teller<'_>) -> Result<(), StoreError> {
     const LISTS: &str = "
         SELECT l.group_key, l.users
         FROM group_identity AS i
@@ -144,13 +143,13 @@ fn tell_memberships(block: &mut Block<'_>) -> Result<(), StoreError> {
         CROSS JOIN member_list AS l ON l.group_key = i.group_key
         WHERE i.directory_key = :directory_key AND g.deleted_at IS NULL
         ORDER BY l.group_key";
-    let directory = named_params! { ":directory_key": block.scope.directory_key };
-    let live = live_users(block.transaction, block.scope.directory_key)?;
-    let mut lists = block.transaction.prepare(LISTS)?;
+    let directory = named_params! { ":directory_key": teller.directory_key };
+    let live = live_users(teller.connection, teller.directory_key)?;
+    let mut lists = teller.connection.prepare(LISTS)?;
     let mut lists = lists.query(directory)?;
     while let Some(list) = lists.next()? {
         let users = key_set::from_column(list, 1)? & &live;
-        block.tell_memberships(Operation::Delete, Some("removed"), list.get(0)?, &users)?;
+        teller.tell_memberships(Operation::Delete, Some("removed"), list.get(0)?, &users)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use roaring::RoaringTreemap;
 use rusqlite::Transaction;
 use rusqlite_migration::HookResult;
 
-use super::block::MEMBERSHIPS;
+use super::feed_rows::MEMBERSHIPS;
 use super::key_set;
 use super::word::signed;
 

@@ -6,6 +6,7 @@ use idsync_model::{DeleteReason, Entity, MembersVersion, Mode, Operation, Outcom
 use rusqlite::{StatementStatus, TransactionBehavior};
 
 use super::org::{Org, Seen, house, id};
+use crate::sqlite::telling::Paths;
 use crate::sqlite::{apply, connection};
 use crate::{ChangeBody, RunFacts, StoreError};
 
@@ -329,22 +330,78 @@ async fn an_apply_that_dies_before_its_commit_leaves_the_old_state() {
     let next = acme_org().without("ann").user("zoe").group("h", &["zoe"]);
     let plan = house.plan(&acme, &next, Mode::Full).await.unwrap();
     let run_file = house.path().join("staging").join(format!("{}.db", plan.run()));
+    let store = house.path().join("idsync.db");
 
-    {
-        let mut dying = connection::open_for_apply(&house.path().join("idsync.db")).unwrap();
-        connection::attach(&dying, &run_file, 1_024).unwrap();
-        let transaction = dying
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .unwrap();
-        let (written, _) = apply::write(&transaction, &plan, &RunFacts::default(), &*house.clock).unwrap();
-        assert!(written.changes > 0);
-    }
+    let paths = Paths {
+        store: &store,
+        run_file: &run_file,
+    };
+    let mut dying = connection::open_for_apply(&store).unwrap();
+    connection::attach(&dying, &run_file, 1_024).unwrap();
+    let transaction = dying
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    let written = apply::write(&transaction, paths, &plan, &RunFacts::default(), &*house.clock);
+    assert!(written.unwrap().0.changes > 0);
+    drop(transaction);
+    drop(dying);
 
     assert_eq!((house.seen(&acme).await, house.changes().await.len()), before);
     let house = super::org::reopened(house);
     assert_eq!((house.seen(&acme).await, house.changes().await.len()), before);
     house.store.apply(plan, RunFacts::default()).await.unwrap();
     assert_eq!(house.seen(&acme).await, next.seen());
+}
+
+/// As many groups as one row of the feed after the other is made for.
+fn many_lists() -> Org {
+    (0..20).fold(Org::default().user("ann").user("bob"), |org, n| {
+        org.group(&format!("g{n}"), &["ann", "bob"])
+    })
+}
+
+#[tokio::test]
+async fn what_can_not_be_told_is_not_applied() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let plan = house.plan(&acme, &many_lists(), Mode::Full).await.unwrap();
+    let run_file = house.path().join("staging").join(format!("{}.db", plan.run()));
+    let store = house.path().join("idsync.db");
+    let paths = Paths {
+        store: &store,
+        run_file: &house.path().join("nowhere.db"),
+    };
+    let mut applying = connection::open_for_apply(&store).unwrap();
+    connection::attach(&applying, &run_file, 1_024).unwrap();
+    let transaction = applying
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+
+    let written = apply::write(&transaction, paths, &plan, &RunFacts::default(), &*house.clock);
+
+    assert!(
+        matches!(written, Err(StoreError::Sqlite(_))),
+        "{:?}",
+        written.err()
+    );
+}
+
+#[tokio::test]
+async fn an_apply_that_can_not_write_ends_though_more_would_be_told() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let plan = house.plan(&acme, &many_lists(), Mode::Full).await.unwrap();
+    let broken = connection::connect(&house.path().join("idsync.db")).unwrap();
+    broken
+        .execute_batch(
+            "CREATE TRIGGER full_disk BEFORE INSERT ON user_identity BEGIN SELECT RAISE(ABORT, 'full'); END",
+        )
+        .unwrap();
+
+    let refused = house.store.apply(plan, RunFacts::default()).await;
+
+    assert!(matches!(refused, Err(StoreError::Sqlite(_))), "{refused:?}");
+    assert!(house.changes().await.is_empty());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(super) fn apply(
     present(&connection, plan)?;
     attach(&connection, paths.run_file, 8_192)?;
     if telling::is_large(&plan.summary) {
-        // The commit would copy it, before anything else that can be done after a commit.
+        // The commit would copy the journal itself, and what can be done beside that would have to wait.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -34,6 +34,10 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long emptying the journal waits for who reads: others wait for it meanwhile.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The size of a page in files that are made. Of larger pages fewer are read and written, each with a cost of its own; of
+/// smaller ones less is written for a change of one row. A store of before keeps its own.
+pub(super) const PAGE_BYTES: i64 = 8_192;
+
 /// What the journal keeps of the disk once a large apply is over.
 const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
@@ -192,6 +196,8 @@ fn upgrade(
         make_private(&path)?;
         let mut copy = connect(&path)?;
         Backup::new(connection, &mut copy)?.run_to_completion(1024, Duration::ZERO, None)?;
+    } else {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     Migrations::new(steps)

@@ -1,7 +1,8 @@
 //! The store on SQLite: one file in the data directory, and one beside it for each run.
 //!
-//! One connection writes, a few read, and an apply has one of its own; all of them work on threads that may block. What
-//! a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for it.
+//! One connection writes, a few read, and an apply has one of its own, a large one two; all of them work on threads that
+//! may block. What a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for
+//! it.
 
 mod apply;
 mod approval;

@@ -65,6 +65,7 @@ pub(super) fn is_large(summary: &PlanSummary) -> bool {
     changes(&summary.users) + changes(&summary.groups) > FEW
 }
 
+/// Calls `write`, and writes what is told meanwhile and after. When one of both fails, nothing more is taken.
 fn write_told(
     block: &mut Block<'_>,
     told: Receiver<Result<FeedRow, StoreError>>,
@@ -89,7 +90,7 @@ fn make(
         let mut teller = Teller {
             connection: &transaction,
             directory_key,
-            // Whoever takes rows no longer has an error of his own to tell.
+            // Whoever no longer takes rows has an error to tell of, and this one is told to nobody.
             hand_over: &mut |row| made.send(Ok(row)).map_err(|_| StoreError::ShuttingDown),
         };
         tell_plan(&mut teller, summary)

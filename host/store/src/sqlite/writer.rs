@@ -9,7 +9,7 @@ use idsync_model::{
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::connection::open_run_file;
+use super::connection::{PAGE_BYTES, open_run_file};
 use super::numbers::Numbers;
 use super::resuming::Head;
 use super::staged_rows::StagedRows;
@@ -50,6 +50,7 @@ impl Writer {
                 1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :read_began_at
             )";
         let file = open_run_file(path)?;
+        file.pragma_update(None, "page_size", PAGE_BYTES)?;
         file.pragma_update(None, "locking_mode", "exclusive")?;
         file.execute_batch(include_str!("sql/staging.sql"))?;
         file.execute(

@@ -32,6 +32,7 @@ mod schedules;
 mod scope;
 mod staged_rows;
 mod staging;
+mod standing;
 mod telling;
 mod tenants;
 mod to_version_4;

@@ -13,6 +13,7 @@ use super::connection::{PAGE_BYTES, open_run_file};
 use super::numbers::Numbers;
 use super::resuming::Head;
 use super::staged_rows::StagedRows;
+use super::standing::Directory;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
 use super::{key_set, runs, scope};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
@@ -35,6 +36,7 @@ impl LeaseCheck {
 pub(super) struct Writer {
     pub(super) file: Connection,
     lease: LeaseCheck,
+    directory: Directory,
     numbers: Numbers,
     rows: StagedRows,
 }
@@ -82,7 +84,9 @@ impl Writer {
 
     fn go_on(file: Connection, lease: LeaseCheck) -> Result<Self, StoreError> {
         file.execute_batch("BEGIN")?;
+        let scope = scope::run(&lease.store, &lease.tenant, &lease.run)?;
         Ok(Self {
+            directory: Directory::of(&lease.store, scope.directory_key)?,
             numbers: Numbers::of(&file)?,
             rows: StagedRows::of(&file)?,
             file,
@@ -94,11 +98,13 @@ impl Writer {
         const PUT: &str = "
             INSERT OR REPLACE INTO staged_user (
                 row_no, person_no, external_id,
-                email, username, display_name, given_name, family_name, active, status
+                email, username, display_name, given_name, family_name, active, status,
+                user_key, was_live, differs
             )
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        let standings = self.directory.look_up(&self.lease.store, users)?;
         let mut put = self.file.prepare_cached(PUT)?;
-        for user in users {
+        for (user, standing) in users.iter().zip(standings) {
             let person_no = self.numbers.give(&self.file, user.external_id.as_str())?;
             // By position: looking up names is a good part of a bulk load's time.
             put.execute((
@@ -112,6 +118,9 @@ impl Writer {
                 &user.family_name,
                 user.active,
                 &user.provider_status,
+                standing.user_key,
+                standing.was_live,
+                standing.differs,
             ))?;
         }
         Ok(())

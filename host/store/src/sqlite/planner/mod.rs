@@ -41,6 +41,10 @@ pub(super) fn make(
     }
     transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
     let directory = named_params! { ":directory_key": scope.directory_key };
+    // The directory may have changed since they were looked up.
+    if staged_generation(&transaction)? != scope.generation {
+        transaction.execute(include_str!("../sql/plan/standings.sql"), directory)?;
+    }
     let met = people::meet(&transaction, scope.directory_key)?;
     let new_groups = transaction.execute(include_str!("../sql/plan/1_new_groups.sql"), directory)?;
     let base = give_keys(
@@ -66,6 +70,10 @@ pub(super) fn make(
         generation: basis.generation,
         summary,
     })
+}
+
+fn staged_generation(run_file: &Connection) -> Result<i64, StoreError> {
+    Ok(run_file.query_row("SELECT generation FROM staged_head", [], |row| row.get(0))?)
 }
 
 /// Gives new users and groups their keys, those of users first. Returns the number that they follow.

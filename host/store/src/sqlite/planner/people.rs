@@ -66,7 +66,7 @@ pub(super) fn meet(run_file: &Connection, directory_key: i64) -> Result<Met, Sto
         new: Vec::new(),
     };
     let mut planned = PlannedUsers::new(run_file)?;
-    met.put_users(run_file, &mut planned, directory_key)?;
+    met.put_users(run_file, &mut planned)?;
     met.only_listed(run_file, &mut planned, directory_key)?;
     met.not_put(run_file, &mut planned, directory_key)?;
     Ok(met)
@@ -78,18 +78,13 @@ impl Met {
         i64::try_from(self.new.len()).expect("they are in memory")
     }
 
-    fn put_users(
-        &mut self,
-        run_file: &Connection,
-        planned: &mut PlannedUsers<'_>,
-        directory_key: i64,
-    ) -> Result<(), StoreError> {
-        const KNOWS_ANYBODY: &str = "SELECT EXISTS (SELECT 1 FROM user_identity WHERE directory_key = ?1)";
-        let knows_anybody = run_file.query_row(KNOWS_ANYBODY, [directory_key], |row| row.get(0))?;
-        // With null nobody is looked up: a first sync need not look for each whether they are known.
-        let known_to = Some(directory_key).filter(|_| knows_anybody);
-        let mut put = run_file.prepare(include_str!("../sql/plan/put_users.sql"))?;
-        let mut put = put.query(named_params! { ":directory_key": known_to })?;
+    fn put_users(&mut self, run_file: &Connection, planned: &mut PlannedUsers<'_>) -> Result<(), StoreError> {
+        const PUT: &str = "
+            SELECT person_no, row_no, active, user_key, was_live, differs
+            FROM staged_user
+            ORDER BY row_no";
+        let mut put = run_file.prepare(PUT)?;
+        let mut put = put.query([])?;
         while let Some(row) = put.next()? {
             let (person_no, row_no, is_live) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let Some(key) = row.get(3)? else {

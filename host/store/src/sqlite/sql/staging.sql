@@ -23,6 +23,8 @@ CREATE TABLE staged_person (
 ) STRICT;
 
 -- Those who were put as users, in the order in which they first were; a later answer takes the place of an earlier one.
+-- The last three are what the directory knew of them in the generation of the head: the key of one it has ever seen,
+-- whether readers saw the user, and whether they saw another row.
 CREATE TABLE staged_user (
     row_no       INTEGER PRIMARY KEY,
     person_no    INTEGER NOT NULL,
@@ -33,7 +35,10 @@ CREATE TABLE staged_user (
     given_name   TEXT,
     family_name  TEXT,
     active       INTEGER NOT NULL,
-    status       TEXT    NOT NULL
+    status       TEXT    NOT NULL,
+    user_key     INTEGER,
+    was_live     INTEGER,
+    differs      INTEGER
 ) STRICT;
 
 -- `list_state`: 0 unread, 1 open, 2 closed.

@@ -1,16 +1,22 @@
 //! Reads JSON (RFC 8259) into types, as `serde_json` does, but skips faster what they don't ask for: of a listing that is
 //! nearly all.
 //!
-//! What is taken is what `serde_json` takes of a `str`, with one exception: an object is an object, never a list of its
-//! fields (RUNS §1.3). Types must not contain themselves: how deep they go is how deep this goes.
+//! What `serde_json` takes of a `str` is taken, with the same in it, with one exception: an object is an object, never a
+//! list of its fields (RUNS §1.3). What it does not take is refused where it is looked at: inside of objects and lists that
+//! nobody asks for, and behind the last field that is asked for, only strings and brackets are. So an object whose fields
+//! are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
+//! is how deep this goes.
 
 mod scan;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use scan::{Fault, Raw, Scanner};
@@ -32,11 +38,8 @@ impl de::Error for Error {
 
 /// Reads a whole text. Types with enums are not supported.
 pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error {
-        what: error.to_string(),
-    })?;
     let mut reader = Reader {
-        scanner: Scanner::new(text),
+        scanner: Scanner::new(bytes),
     };
     T::deserialize(&mut reader)
         .and_then(|value| {
@@ -67,9 +70,9 @@ impl<'de> Reader<'de> {
         visitor.visit_borrowed_str(raw.inside)
     }
 
-    fn object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+    fn object<V: Visitor<'de>>(&mut self, wanted: Option<Wanted>, visitor: V) -> Result<V::Value, Error> {
         self.scanner.take();
-        let mut fields = Inside::new(self);
+        let mut fields = Inside::new(self, wanted);
         let value = visitor.visit_map(&mut fields)?;
         fields.check_over()?;
         Ok(value)
@@ -77,7 +80,7 @@ impl<'de> Reader<'de> {
 
     fn list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         self.scanner.take();
-        let mut items = Inside::new(self);
+        let mut items = Inside::new(self, None);
         let value = visitor.visit_seq(&mut items)?;
         items.check_over()?;
         Ok(value)
@@ -101,7 +104,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
             b'"' => self.string(visitor),
-            b'{' => self.object(visitor),
+            b'{' => self.object(None, visitor),
             b'[' => self.list(visitor),
             b'n' => {
                 self.scan(|scanner| scanner.word(b"null"))?;
@@ -153,18 +156,25 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
-            b'{' => self.object(visitor),
-            _ => Err(de::Error::custom("no object where one must be")),
+            b'{' => self.object(None, visitor),
+            _ => Err(no_object()),
         }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+        let wanted = Wanted {
+            fields,
+            left: fields.len(),
+        };
+        match self.scanner.peek() {
+            b'{' => self.object(Some(wanted), visitor),
+            _ => Err(no_object()),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -184,17 +194,31 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
+fn no_object() -> Error {
+    de::Error::custom("no object where one must be")
+}
+
+/// The fields that are asked for of an object. The others are skipped, and so is what is left when all were there.
+struct Wanted {
+    fields: &'static [&'static str],
+    /// How many were not there yet.
+    left: usize,
+}
+
 /// What is inside an object or a list, whose first bracket was taken.
 struct Inside<'r, 'de> {
     reader: &'r mut Reader<'de>,
+    /// Nothing where all is asked for.
+    wanted: Option<Wanted>,
     is_first: bool,
     is_over: bool,
 }
 
 impl<'r, 'de> Inside<'r, 'de> {
-    fn new(reader: &'r mut Reader<'de>) -> Self {
+    fn new(reader: &'r mut Reader<'de>, wanted: Option<Wanted>) -> Self {
         Self {
             reader,
+            wanted,
             is_first: true,
             is_over: false,
         }
@@ -233,13 +257,34 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        if !self.has_more(b'}', Fault::ObjectEnd)? {
-            return Ok(None);
+        loop {
+            if matches!(self.wanted, Some(Wanted { left: 0, .. })) {
+                self.reader.scan(|scanner| scanner.skip_to_end(b'}'))?;
+                self.is_over = true;
+                return Ok(None);
+            }
+            if !self.has_more(b'}', Fault::ObjectEnd)? {
+                return Ok(None);
+            }
+            if self.reader.scanner.peek() != b'"' {
+                return Err(de::Error::custom(Fault::Key.as_str()));
+            }
+            let Some(wanted) = &mut self.wanted else {
+                return seed.deserialize(&mut *self.reader).map(Some);
+            };
+            let raw = self.reader.scan(Scanner::string)?;
+            let key = if raw.has_escapes {
+                Cow::Owned(decoded(&raw)?)
+            } else {
+                Cow::Borrowed(raw.inside)
+            };
+            if wanted.fields.contains(&&*key) {
+                wanted.left -= 1;
+                return seed.deserialize(key.into_deserializer()).map(Some);
+            }
+            self.reader.scan(Scanner::colon)?;
+            self.reader.scan(Scanner::skip_value)?;
         }
-        if self.reader.scanner.peek() != b'"' {
-            return Err(de::Error::custom(Fault::Key.as_str()));
-        }
-        seed.deserialize(&mut *self.reader).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {

@@ -1,4 +1,5 @@
-//! Goes through JSON (RFC 8259) without keeping any of it: what is skipped is still checked to be JSON.
+//! Goes through JSON (RFC 8259) without keeping any of it. Of objects and lists that are skipped only strings and brackets
+//! are looked at: where they end is certain, and whether all in them is JSON is not asked.
 //!
 //! Nearly all of a listing is skipped, so that this is most of the work of a run. In the sandbox each call of a function and
 //! each turn of a loop costs something besides, which is why what is small is inlined, and why places are passed by value.
@@ -7,6 +8,10 @@
     clippy::inline_always,
     reason = "measured: a call costs as much as what the smallest of these functions do"
 )]
+
+mod brackets;
+
+use brackets::end_of_open;
 
 /// Why bytes are no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub(super) enum Fault {
     Control,
     Escape,
     Unfinished,
+    Utf8,
+    Crossed,
     Key,
     Colon,
     ListEnd,
@@ -33,7 +40,9 @@ impl Fault {
             Self::Number => "a number that is none",
             Self::Control => "a control character in a string",
             Self::Escape => "an escape that JSON doesn't have",
-            Self::Unfinished => "a string without an end",
+            Self::Unfinished => "a string, a list or an object without an end",
+            Self::Utf8 => "a text that is no UTF-8",
+            Self::Crossed => "a bracket that closes another kind",
             Self::Key => "no string where a key must be",
             Self::Colon => "no colon after a key",
             Self::ListEnd => "neither comma nor end after an item",
@@ -45,7 +54,6 @@ impl Fault {
 
 /// A place in a text.
 pub(super) struct Scanner<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     pub(super) at: usize,
 }
@@ -59,54 +67,15 @@ pub(super) struct Raw<'a> {
     pub(super) has_escapes: bool,
 }
 
-/// Which of the enclosing values are objects, the innermost in the lowest bit; the highest bit that is set stands for
-/// none. A bit for each level, so that a body that is nothing but brackets takes little.
-struct Nesting {
-    innermost: u64,
-    outer: Vec<u64>,
-}
-
-impl Nesting {
-    const NONE: u64 = 1;
-
-    fn new() -> Self {
-        Self {
-            innermost: Self::NONE,
-            outer: Vec::new(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.innermost == Self::NONE
-    }
-
-    fn is_in_object(&self) -> bool {
-        self.innermost & 1 == 1
-    }
-
-    fn enter(&mut self, is_object: bool) {
-        if self.innermost.leading_zeros() == 0 {
-            self.outer
-                .push(std::mem::replace(&mut self.innermost, Self::NONE));
-        }
-        self.innermost = self.innermost << 1 | u64::from(is_object);
-    }
-
-    fn leave(&mut self) {
-        self.innermost >>= 1;
-        if self.innermost == Self::NONE {
-            self.innermost = self.outer.pop().unwrap_or(Self::NONE);
-        }
-    }
-}
-
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-        }
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// What lies between two places.
+    #[inline(always)]
+    fn text(&self, from: usize, to: usize) -> Result<&'a str, Fault> {
+        std::str::from_utf8(&self.bytes[from..to]).map_err(|_| Fault::Utf8)
     }
 
     /// The byte here; at the end, zero, which stands nowhere in JSON.
@@ -146,9 +115,10 @@ impl<'a> Scanner<'a> {
     pub(super) fn string(&mut self) -> Result<Raw<'a>, Fault> {
         let start = self.at;
         let has_escapes = self.skip_string()?;
+        let whole = self.text(start, self.at)?;
         Ok(Raw {
-            inside: &self.text[start + 1..self.at - 1],
-            whole: &self.text[start..self.at],
+            inside: &whole[1..whole.len() - 1],
+            whole,
             has_escapes,
         })
     }
@@ -192,7 +162,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn number(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         self.at = past_number(self.bytes, start)?;
-        Ok(&self.text[start..self.at])
+        self.text(start, self.at)
     }
 
     /// Takes the colon after a key.
@@ -205,94 +175,36 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    #[inline(always)]
-    fn skip_key(&mut self) -> Result<(), Fault> {
-        if self.peek() != b'"' {
-            return Err(Fault::Key);
-        }
-        self.skip_string()?;
-        self.colon()
-    }
-
-    /// Skips a value with all that is in it, however deep.
+    /// Skips a value with all that is in it, however deep. What is in an object or a list is not looked at.
     #[inline(always)]
     pub(super) fn skip_value(&mut self) -> Result<(), Fault> {
         match self.peek() {
             b'"' => self.skip_string().map(|_| ()),
-            b'n' => self.word(b"null"),
-            _ => {
-                // A scanner that nothing else refers to is kept in registers.
-                let mut alone = Self { ..*self };
-                let result = alone.skip_nested();
-                self.at = alone.at;
-                result
+            b'{' => {
+                self.at += 1;
+                self.skip_to_end(b'}')
             }
+            b'[' => {
+                self.at += 1;
+                self.skip_to_end(b']')
+            }
+            b'n' => self.word(b"null"),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            _ => Err(Fault::Value),
         }
     }
 
+    /// Skips all that is left of the object or list that is open here, with its last bracket.
     #[inline(always)]
-    fn skip_nested(&mut self) -> Result<(), Fault> {
-        let mut nesting = Nesting::new();
-        loop {
-            match self.peek() {
-                b'"' => {
-                    self.skip_string()?;
-                }
-                b'{' => {
-                    self.at += 1;
-                    if self.peek() != b'}' {
-                        self.skip_key()?;
-                        nesting.enter(true);
-                        continue;
-                    }
-                    self.at += 1;
-                }
-                b'[' => {
-                    self.at += 1;
-                    if self.peek() != b']' {
-                        nesting.enter(false);
-                        continue;
-                    }
-                    self.at += 1;
-                }
-                b'n' => self.word(b"null")?,
-                b't' => self.word(b"true")?,
-                b'f' => self.word(b"false")?,
-                b'-' | b'0'..=b'9' => {
-                    self.number()?;
-                }
-                _ => return Err(Fault::Value),
-            }
-            // After a value: another one, or the end of what encloses it.
-            if self.here() != b',' {
-                loop {
-                    if nesting.is_empty() {
-                        return Ok(());
-                    }
-                    match self.peek() {
-                        b',' => break,
-                        b'}' if nesting.is_in_object() => {}
-                        b']' if !nesting.is_in_object() => {}
-                        _ => {
-                            return Err(if nesting.is_in_object() {
-                                Fault::ObjectEnd
-                            } else {
-                                Fault::ListEnd
-                            });
-                        }
-                    }
-                    self.at += 1;
-                    nesting.leave();
-                }
-            }
-            if nesting.is_empty() {
-                return Ok(());
-            }
-            self.at += 1;
-            if nesting.is_in_object() {
-                self.skip_key()?;
-            }
+    pub(super) fn skip_to_end(&mut self, bracket: u8) -> Result<(), Fault> {
+        let end = end_of_open(self.bytes, self.at)?;
+        if byte(self.bytes, end) != bracket {
+            return Err(Fault::Crossed);
         }
+        self.at = end + 1;
+        Ok(())
     }
 }
 

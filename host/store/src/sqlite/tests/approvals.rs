@@ -5,7 +5,7 @@ use std::time::Duration;
 use idsync_model::{Entity, Held, HeldReason, HoldRule, Mode, Operation, Outcome, RunId, TenantName};
 
 use super::org::{House, Org, house, reopened};
-use crate::{ChangeBody, Directory, RunFacts, StaleWhy, StoreError};
+use crate::{ChangeBody, Directory, RunBasis, RunFacts, StaleWhy, StoreError};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -102,6 +102,39 @@ async fn runs_5_3_an_approval_applies_exactly_the_plan_that_was_shown() {
         0,
         "versions and lists were kept"
     );
+}
+
+#[tokio::test]
+async fn runs_5_3_what_was_looked_up_before_an_approval_is_looked_up_again_for_the_plan() {
+    let (house, acme) = synced().await;
+    let without = |name: &str| acme_org().without(name);
+    let next = without("ann").user("zoe").user("yan");
+    let held = house.hold(&acme, &next).await;
+    // Read before the approval: who goes with it, who comes with it, and someone who is new besides.
+    let (_, basis, staging) = house.begin(&acme, Mode::Full).await;
+    let org = next.without("yan").user("ann").user("xia");
+    org.put(&*staging, house.clock_now()).await;
+    staging.flush().await.unwrap();
+
+    house.store.approve(&house.tenant, &held, DAY).await.unwrap();
+
+    let basis = RunBasis {
+        generation: basis.generation + 1,
+        ..basis
+    };
+    let plan = house
+        .store
+        .make_plan(&house.tenant, staging, basis)
+        .await
+        .unwrap();
+    let users = plan.summary.users;
+    assert_eq!(
+        (users.created, users.updated, users.deleted),
+        (2, 0, 1),
+        "ann and xia; yan"
+    );
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    assert_eq!(house.seen(&acme).await, org.seen());
 }
 
 #[tokio::test]
@@ -303,7 +336,7 @@ async fn runs_5_3_an_approval_leaves_a_run_in_progress_alone_which_then_plans_an
     let Err(StoreError::Stale { found, .. }) = stale else {
         panic!("{stale:?}");
     };
-    let basis = crate::RunBasis {
+    let basis = RunBasis {
         generation: found,
         ..basis
     };

@@ -85,7 +85,7 @@ impl Numbers {
     }
 
     /// The number of an id, a new one where it has none.
-    pub(super) fn give(&mut self, file: &Connection, external_id: &str) -> Result<i64, StoreError> {
+    fn give(&mut self, file: &Connection, external_id: &str) -> Result<i64, StoreError> {
         const ADD: &str = "
             INSERT INTO staged_person (person_no, external_id)
             VALUES (?1, ?2)";

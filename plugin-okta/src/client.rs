@@ -180,11 +180,10 @@ impl<'h, H: Host> Client<'h, H> {
     }
 
     /// Asks with a token and a proof. `on_head` is told of the head of each answer of status 200 before its body is read,
-    /// and of nothing when it is asked for again.
+    /// and of nothing when that did not come whole.
     pub async fn fetch(&self, ask: &Ask, on_head: &dyn Fn(Option<&Headers>)) -> Result<Fetched, Failure> {
         let mut tries = Tries::new(ask.stage, ask.may_shrink);
         loop {
-            on_head(None);
             self.token().await?;
             let permit = self.permit(ask.stage, ask.bucket).await?;
             // Waiting for the permit may have taken longer than the token is good for.
@@ -203,6 +202,9 @@ impl<'h, H: Host> Client<'h, H> {
                     on_head,
                 )
                 .await;
+            if !outcome.as_ref().is_ok_and(Answer::is_whole) {
+                on_head(None);
+            }
             match tries.judge(self, ask.bucket, outcome).await? {
                 Step::Done(answer) => return Ok(Fetched::Answer(answer)),
                 Step::Again => {}
@@ -437,6 +439,16 @@ impl<H: Host> Drop for Waiting<'_, '_, H> {
 }
 
 impl Answer {
+    /// Whether the body does not end in the middle, as one does that came through a connection which broke.
+    pub(crate) fn is_whole(&self) -> bool {
+        let visible = self.body.trim_ascii();
+        match visible.first() {
+            Some(b'[') => visible.ends_with(b"]"),
+            Some(b'{') => visible.ends_with(b"}"),
+            _ => true,
+        }
+    }
+
     /// What Okta says of a request that it refused.
     pub fn error(&self) -> OktaError {
         OktaError::read(&self.headers, &self.body)

@@ -259,6 +259,9 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         loop {
             if matches!(self.wanted, Some(Wanted { left: 0, .. })) {
+                if !matches!(self.reader.scanner.peek(), b',' | b'}') {
+                    return Err(de::Error::custom(Fault::ObjectEnd.as_str()));
+                }
                 self.reader.scan(|scanner| scanner.skip_to_end(b'}'))?;
                 self.is_over = true;
                 return Ok(None);

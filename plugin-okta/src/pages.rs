@@ -303,6 +303,7 @@ mod tests {
     use super::*;
     use crate::failure::ErrorKind;
     use crate::fake::{FakeHost, Org, Reply, settings};
+    use crate::model::Row;
 
     const PATH: &str = "/api/v1/apps/0oaapp1/users";
 
@@ -319,6 +320,42 @@ mod tests {
             )
         });
         FakeHost::new(org)
+    }
+
+    fn ids_read(host: &FakeHost) -> Vec<String> {
+        let client = Client::new(host, settings());
+        let mut listing = Listing::new(&client, "users", "the users", Bucket::Apps, PATH, None, 500);
+        let mut ids = Vec::new();
+        let end = host.run(listing.for_each_page(async |page| {
+            let rows = page.rows::<Row<'_>>()?;
+            ids.extend(rows.iter().map(|row| row.id.0.to_string()));
+            Ok(ControlFlow::Continue(()))
+        }));
+        assert!(matches!(end.unwrap(), End::Complete));
+        ids
+    }
+
+    #[test]
+    fn pages_are_under_way_side_by_side_and_worked_on_in_their_order() {
+        let mut org = Org::new(120, 0);
+        org.is_quick = true;
+        let host = FakeHost::new(org);
+        let expected: Vec<String> = (0..120).map(|user| format!("00u{user}")).collect();
+        assert_eq!(ids_read(&host), expected);
+        assert_eq!(host.org.borrow().asked_for(PATH), 60);
+        assert_eq!(host.bodies.most.get(), 16);
+    }
+
+    #[test]
+    fn pages_behind_one_that_broke_off_are_given_up_and_asked_for_again() {
+        let mut org = Org::new(120, 0);
+        org.is_quick = true;
+        org.breaks_off = Some("after=40".to_owned());
+        let host = FakeHost::new(org);
+        let expected: Vec<String> = (0..120).map(|user| format!("00u{user}")).collect();
+        assert_eq!(ids_read(&host), expected);
+        let asked = host.org.borrow().asked_for(PATH);
+        assert!((61..=61 + 15).contains(&asked), "{asked}");
     }
 
     #[test]

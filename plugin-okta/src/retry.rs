@@ -175,19 +175,13 @@ impl Tries {
         }
     }
 
-    /// A 2xx is an answer only when it is JSON; one that ends in the middle came through a connection that broke.
+    /// A 2xx is an answer only when it is whole.
     async fn judge_success<H: Host>(
         &mut self,
         client: &Client<'_, H>,
         answer: Answer,
     ) -> Result<Step, Failure> {
-        let visible = answer.body.trim_ascii();
-        let is_cut = match visible.first() {
-            Some(b'[') => !visible.ends_with(b"]"),
-            Some(b'{') => !visible.ends_with(b"}"),
-            _ => false,
-        };
-        if !is_cut {
+        if answer.is_whole() {
             return Ok(Step::Done(answer));
         }
         let what = format!(

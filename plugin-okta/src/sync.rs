@@ -208,10 +208,10 @@ impl<H: Host> Run<'_, '_, H> {
             if running.is_empty() {
                 return first_failure.map_or(Ok(()), Err);
             }
-            // Both more jobs and more room for them are changes of the pace.
-            let next = match select(running.next(), pin!(pace.changed.changed())).await {
-                Either::Left((done, _)) => done,
-                Either::Right(_) => continue,
+            // Both more jobs and more room for them are changes of the pace, and may come while the jobs are polled.
+            let next = match select(pin!(pace.changed.changed()), running.next()).await {
+                Either::Left(_) => continue,
+                Either::Right((done, _)) => done,
             };
             match next {
                 Some(Err(failure)) if !failure.kind.is_resumed() => return Err(failure),

@@ -30,8 +30,8 @@ const SAID_BYTES: usize = 8 * 1024;
 pub(crate) const CODE_BYTES: u64 = 1 << 30;
 /// Threads of the compiler. Each takes address space, of which there is a limit, however many processors there are.
 const THREADS: &str = "4";
-/// Arenas that the C library's `malloc` sets apart for threads (mallopt(3)): each takes 64 MiB of address space.
-const ARENAS: &str = "2";
+/// What the allocator sets apart at a time. It would be a quarter of the address space otherwise.
+const RESERVE: &str = "64MiB";
 /// What the compiler exits with when it refused a component.
 const REFUSED: u8 = 3;
 
@@ -87,7 +87,7 @@ impl Compiling {
             .arg(self.cpu.as_secs().to_string())
             .env_clear()
             .env("RAYON_NUM_THREADS", THREADS)
-            .env("MALLOC_ARENA_MAX", ARENAS)
+            .env("MIMALLOC_ARENA_RESERVE", RESERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -7,6 +7,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -33,6 +34,8 @@ pub(crate) struct FakeHost {
     pub(crate) in_flight: Cell<usize>,
     pub(crate) most_in_flight: Cell<usize>,
     pub(crate) answered: Cell<usize>,
+    /// The bodies that are being read.
+    pub(crate) bodies: Rc<AtOnce>,
     /// How long an answer takes at least.
     pub(crate) answer_time: Cell<Duration>,
     staged: RefCell<Staged>,
@@ -60,6 +63,7 @@ impl FakeHost {
             in_flight: Cell::new(0),
             most_in_flight: Cell::new(0),
             answered: Cell::new(0),
+            bodies: Rc::default(),
             answer_time: Cell::new(Duration::ZERO),
             staged: RefCell::default(),
             unchanged_groups: RefCell::default(),
@@ -134,10 +138,49 @@ impl FakeHost {
 
 pub(crate) struct FakeBody {
     pieces: Vec<Result<Vec<u8>, TransportError>>,
+    _open: Counted,
+}
+
+/// How many there are of something at once, and how many there were at most.
+#[derive(Default)]
+pub(crate) struct AtOnce {
+    now: Cell<usize>,
+    pub(crate) most: Cell<usize>,
+}
+
+/// One of them, until it is dropped.
+struct Counted(Rc<AtOnce>);
+
+impl Counted {
+    fn one_of(all: &Rc<AtOnce>) -> Self {
+        all.now.set(all.now.get() + 1);
+        all.most.set(all.most.get().max(all.now.get()));
+        Self(Rc::clone(all))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.now.set(self.0.now.get() - 1);
+    }
+}
+
+/// Lets others have their turn.
+async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Body for FakeBody {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        yield_once().await;
         if self.pieces.is_empty() {
             return Ok(None);
         }
@@ -179,7 +222,10 @@ impl Host for FakeHost {
         Ok(HttpResponse {
             status,
             headers: Headers(headers),
-            body: FakeBody { pieces },
+            body: FakeBody {
+                pieces,
+                _open: Counted::one_of(&self.bodies),
+            },
         })
     }
 

@@ -102,6 +102,10 @@ pub(crate) struct Org {
     pub(crate) faults: Vec<Fault>,
     /// After so many requests it answers no more but that it is down.
     pub(crate) fails_after: Option<usize>,
+    /// The body of the next answer to a request whose method, path and query contain this breaks off.
+    pub(crate) breaks_off: Option<String>,
+    /// Whether heads take no time: what is slow are bodies then.
+    pub(crate) is_quick: bool,
     pub(crate) asked: Vec<HttpRequest>,
     /// Claims of every signed JWT, in order.
     pub(crate) proofs: Vec<Value>,
@@ -145,6 +149,8 @@ impl Org {
             nonce: None,
             faults: Vec::new(),
             fails_after: None,
+            breaks_off: None,
+            is_quick: false,
             asked: Vec::new(),
             proofs: Vec::new(),
             assertions: Vec::new(),
@@ -191,7 +197,17 @@ impl Org {
         if !self.valid_tokens.contains(token) {
             return Reply::error(401, "E0000011");
         }
-        self.resource(&path, &request.target)
+        let mut reply = self.resource(&path, &request.target);
+        if self.is_quick {
+            reply = reply.after(Duration::ZERO);
+        }
+        match self.breaks_off.take_if(|on| line.contains(on.as_str())) {
+            Some(_) => Reply {
+                body_error: Some(TransportError::Broken("the connection broke".to_owned())),
+                ..reply
+            },
+            None => reply,
+        }
     }
 
     /// What must hold for every request (RUNS §9).

@@ -243,6 +243,19 @@ fn runs_1_3_a_field_that_is_there_twice_is_refused_or_counts_once() {
 }
 
 #[test]
+fn runs_1_3_a_row_goes_on_with_another_field_or_is_at_its_end() {
+    for text in [
+        r#"[{"id":"00u1"{"id":"00u2"}}]"#,
+        r#"[{"id":"00u1" "},{"id":"00u2"" }]"#,
+    ] {
+        assert_eq!(ids(text.as_bytes()), None, "{text}");
+    }
+    // What is skipped is looked at for strings and brackets alone: a quote too few and one too many hide what is between.
+    let hidden = r#"[{"id":"00u1","x":"p},{"id":"00u2","y":q"}]"#;
+    assert_eq!(ids(hidden.as_bytes()).unwrap(), ["00u1"]);
+}
+
+#[test]
 fn what_is_skipped_ends_where_it_ends_wherever_it_lies() {
     let inside = [
         r#""}""#,
@@ -272,7 +285,7 @@ fn what_is_wrong_is_said_with_its_place() {
         "neither comma nor end after a field, at byte 9"
     );
     assert_eq!(
-        said(r#"[{"id":"00u1""#),
+        said(r#"[{"id":"00u1","#),
         "a string, a list or an object without an end, at byte 13"
     );
     assert_eq!(said(r#"[{"a":"b"}]"#), "missing field `id`, at byte 10");

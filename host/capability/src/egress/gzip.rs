@@ -50,9 +50,15 @@ impl Unpacking {
         Ok(true)
     }
 
-    /// The piece, as far as it is filled. None when it is not at all.
+    /// The piece, as far as it is filled. None when it is not at all. Of one that is mostly empty the buffer stays here: those
+    /// that wait are counted by what is in them.
     pub(super) fn take_piece(&mut self) -> Option<Bytes> {
-        self.has_some().then(|| Bytes::from(mem::take(&mut self.piece)))
+        if self.piece.len() < PIECE_BYTES / 2 {
+            let piece = self.has_some().then(|| Bytes::copy_from_slice(&self.piece));
+            self.piece.clear();
+            return piece;
+        }
+        Some(Bytes::from(mem::take(&mut self.piece)))
     }
 
     /// Whether anything is unpacked.

@@ -4,14 +4,14 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::ids::Ids;
-use super::word::{damaged, unsigned};
+use super::word::{damaged, signed, unsigned};
 use crate::StoreError;
 
 /// As many ids are kept in memory: some 40 bytes each, and 280 at most. The file has no index of them until there are
 /// more, because adding to one that is in no order of its own is most of what adding costs.
 const KEPT: usize = if cfg!(test) { 4 } else { 200_000 };
 
-/// As many may be named by what one run reads: a plan holds some 15 bytes of each in memory.
+/// As many may be named by what one run reads: a plan holds some 20 bytes of each in memory.
 const MOST: i64 = 10_000_000;
 
 /// The numbers that were given, counted up from 1.
@@ -30,14 +30,10 @@ impl Numbers {
             FROM staged_person
             ORDER BY person_no
             LIMIT ?1";
-        let last: i64 = file.query_row(
-            "SELECT coalesce(max(person_no), 0) FROM staged_person",
-            [],
-            |row| row.get(0),
-        )?;
+        let people = people(file)?;
         let mut numbers = Self {
             kept: Ids::default(),
-            next: last + 1,
+            next: signed(people as u64) + 1,
             is_indexed: false,
         };
         let mut all = file.prepare(ALL)?;
@@ -114,6 +110,14 @@ impl Numbers {
         }
         Ok(())
     }
+}
+
+/// How many people a file names: so high is the last of their numbers.
+pub(super) fn people(file: &Connection) -> Result<usize, StoreError> {
+    const LAST: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
+    let last: i64 = file.query_row(LAST, [], |row| row.get(0))?;
+    let people = usize::try_from(last).ok().filter(|_| last <= MOST);
+    people.ok_or_else(|| damaged("the number of a user in a run's file"))
 }
 
 /// Kept ids have their numbers in the order in which they were kept.

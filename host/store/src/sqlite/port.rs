@@ -392,7 +392,8 @@ impl Store for SqliteStore {
                 store: &shared.files.database(),
                 run_file: &shared.files.staging(&plan.run),
             };
-            // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's.
+            // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's:
+            // also until the journal is copied, because nobody could empty it meanwhile.
             let mut writer = lock(&shared.writer);
             let (applied, dropped) = apply::apply(paths, &plan, &facts, &*shared.clock)?;
             thread::scope(|scope| {
@@ -402,7 +403,6 @@ impl Store for SqliteStore {
                     let _ = thread::Builder::new().spawn_scoped(scope, copy);
                 }
                 feed_mark::settle(&mut writer);
-                drop(writer);
                 shared.drop_files(slice::from_ref(&plan.run));
                 shared.drop_files(&dropped);
             });

@@ -3,7 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::word::damaged;
+use super::numbers;
+use super::word::{damaged, signed};
 use crate::StoreError;
 
 /// The row of each who was put, by person number; 0 for none. Rows are counted up from 1, and there are no more of them
@@ -17,21 +18,21 @@ pub(super) struct StagedRows {
 impl StagedRows {
     /// Those of a file, which may be empty.
     pub(super) fn of(file: &Connection) -> Result<Self, StoreError> {
-        const LAST_PERSON: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
         const ALL: &str = "
             SELECT person_no, row_no
             FROM staged_user
             ORDER BY row_no";
-        let people: i64 = file.query_row(LAST_PERSON, [], |row| row.get(0))?;
+        let people = signed(numbers::people(file)? as u64);
         let mut rows = Self::default();
         let mut all = file.prepare(ALL)?;
         let mut all = all.query([])?;
         while let Some(row) = all.next()? {
-            let person_no: i64 = row.get(0)?;
-            if !(1..=people).contains(&person_no) {
+            let (person_no, row_no): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let is_right = |number| (1..=people).contains(&number);
+            if !is_right(person_no) || !is_right(row_no) || *rows.of_person(person_no) != 0 {
                 return Err(damaged("the number of a user in a run's file"));
             }
-            rows.last = row.get(1)?;
+            rows.last = u32::try_from(row_no).expect("there are no more rows than people");
             *rows.of_person(person_no) = rows.last;
         }
         Ok(rows)

@@ -35,21 +35,18 @@ pub(super) fn tell(
     write: impl FnOnce(&mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     if !is_large(summary) {
-        // Readers are told what they saw, so all of it is read before it is written over.
-        block.tell(|teller| tell_plan(teller, summary))?;
-        return write(&mut || Ok(()));
+        return tell_and_write(block, summary, write);
     }
     let directory_key = block.scope.directory_key;
     let (made, told) = sync_channel(AHEAD);
     thread::scope(|scope| {
         let maker = thread::Builder::new()
             .name("feed".to_owned())
-            .spawn_scoped(scope, move || make(paths, directory_key, summary, &made))
-            .map_err(|source| StoreError::File {
-                action: "starting the reader of",
-                path: paths.run_file.to_owned(),
-                source,
-            })?;
+            .spawn_scoped(scope, move || make(paths, directory_key, summary, &made));
+        let Ok(maker) = maker else {
+            // Where there is no thread, it is made on this one.
+            return tell_and_write(block, summary, write);
+        };
         let written = write_told(block, told, write);
         // It has ended, or ends at its next row, which nobody takes any more.
         match maker.join() {
@@ -57,6 +54,16 @@ pub(super) fn tell(
             Err(panicked) => panic::resume_unwind(panicked),
         }
     })
+}
+
+/// Readers are told what they saw, so all of it is read before it is written over.
+fn tell_and_write(
+    block: &mut Block<'_>,
+    summary: &PlanSummary,
+    write: impl FnOnce(&mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    block.tell(|teller| tell_plan(teller, summary))?;
+    write(&mut || Ok(()))
 }
 
 /// Whether a plan is worth a second thread.

@@ -38,7 +38,8 @@ pub(super) struct Writer {
     lease: LeaseCheck,
     directory: Directory,
     numbers: Numbers,
-    rows: StagedRows,
+    /// Those of a file that is gone on with are read when they are needed: until then others wait for the store.
+    rows: Option<StagedRows>,
 }
 
 impl Writer {
@@ -46,10 +47,11 @@ impl Writer {
     pub(super) fn create(path: &Path, head: &Head, lease: LeaseCheck) -> Result<Self, StoreError> {
         const HEAD: &str = "
             INSERT INTO staged_head (
-                only, fence, boot_id, mode, fingerprint, plugin_digest, contract, generation, read_began_at
+                only, fence, boot_id, mode, fingerprint, plugin_digest, contract, generation, standings_of, read_began_at
             )
             VALUES (
-                1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :read_began_at
+                1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :generation,
+                :read_began_at
             )";
         let file = open_run_file(path)?;
         file.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -76,7 +78,7 @@ impl Writer {
         let file = open_run_file(path)?;
         file.pragma_update(None, "locking_mode", "exclusive")?;
         file.execute(
-            "UPDATE staged_head SET fence = :fence",
+            "UPDATE staged_head SET fence = :fence, standings_of = NULL",
             named_params! { ":fence": fence },
         )?;
         Self::go_on(file, lease)
@@ -88,7 +90,7 @@ impl Writer {
         Ok(Self {
             directory: Directory::of(&lease.store, scope.directory_key)?,
             numbers: Numbers::of(&file)?,
-            rows: StagedRows::of(&file)?,
+            rows: None,
             file,
             lease,
         })
@@ -105,11 +107,12 @@ impl Writer {
         let ids: Vec<&str> = users.iter().map(|user| user.external_id.as_str()).collect();
         let numbers = self.numbers.give_all(&self.file, &ids)?;
         let standings = self.directory.look_up(&self.lease.store, users)?;
+        let rows = staged_rows(&mut self.rows, &self.file)?;
         let mut put = self.file.prepare_cached(PUT)?;
         for ((user, person_no), standing) in users.iter().zip(numbers).zip(standings) {
             // By position: looking up names is a good part of a bulk load's time.
             put.execute((
-                self.rows.give(person_no),
+                rows.give(person_no),
                 person_no,
                 user.external_id.as_str(),
                 &user.email,
@@ -127,13 +130,14 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn leave_out_users(&self, users: &[ExternalId]) -> Result<(), StoreError> {
+    pub(super) fn leave_out_users(&mut self, users: &[ExternalId]) -> Result<(), StoreError> {
+        let rows = staged_rows(&mut self.rows, &self.file)?;
         let mut leave_out = self
             .file
             .prepare_cached("DELETE FROM staged_user WHERE row_no = ?1")?;
         for user in users {
             let person_no = self.numbers.find(&self.file, user.as_str())?;
-            if let Some(row) = person_no.and_then(|person_no| self.rows.find(person_no)) {
+            if let Some(row) = person_no.and_then(|person_no| rows.find(person_no)) {
                 leave_out.execute([row])?;
             }
         }
@@ -258,7 +262,7 @@ impl Writer {
     pub(super) fn restart(&mut self, kind: Entity) -> Result<(), StoreError> {
         match kind {
             Entity::User => {
-                self.rows = StagedRows::default();
+                self.rows = Some(StagedRows::default());
                 self.file.execute("DELETE FROM staged_user", [])?
             }
             Entity::Group => self.file.execute("UPDATE staged_group SET is_listed = 0", [])?,
@@ -370,6 +374,16 @@ impl Writer {
     pub(super) fn skipped(&self) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
         Ok((skip_counts(&self.file)?, runs::staged_skips(&self.file)?))
     }
+}
+
+fn staged_rows<'a>(
+    rows: &'a mut Option<StagedRows>,
+    file: &Connection,
+) -> Result<&'a mut StagedRows, StoreError> {
+    if rows.is_none() {
+        *rows = Some(StagedRows::of(file)?);
+    }
+    Ok(rows.get_or_insert_default())
 }
 
 /// The numbers of those whom the parts of a list name.

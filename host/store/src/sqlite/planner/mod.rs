@@ -9,7 +9,7 @@ use std::path::Path;
 use idsync_model::{RunId, StoredCounts, TenantName, UnixMillis};
 use rusqlite::{Connection, named_params};
 
-use super::connection::{attach, open_run_file};
+use super::connection::{attach_store, open_run_file};
 use super::recent;
 use super::scope::{self, RunScope};
 use super::word::{signed, unreadable, unsigned};
@@ -28,7 +28,7 @@ pub(super) fn make(
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<Plan, StoreError> {
     let mut connection = open_run_file(run_file)?;
-    attach(&connection, store, 8_192)?;
+    attach_store(&connection, store, 8_192)?;
     let transaction = connection.transaction()?;
     // From here on the store is seen as of one moment.
     let scope = scope::run(&transaction, tenant, run)?;
@@ -42,7 +42,7 @@ pub(super) fn make(
     transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
     let directory = named_params! { ":directory_key": scope.directory_key };
     // The directory may have changed since they were looked up.
-    if staged_generation(&transaction)? != scope.generation {
+    if standings_of(&transaction)? != Some(scope.generation) {
         transaction.execute(include_str!("../sql/plan/standings.sql"), directory)?;
     }
     let met = people::meet(&transaction, scope.directory_key)?;
@@ -72,8 +72,9 @@ pub(super) fn make(
     })
 }
 
-fn staged_generation(run_file: &Connection) -> Result<i64, StoreError> {
-    Ok(run_file.query_row("SELECT generation FROM staged_head", [], |row| row.get(0))?)
+/// The generation in which what the file keeps of the store holds.
+fn standings_of(run_file: &Connection) -> Result<Option<i64>, StoreError> {
+    Ok(run_file.query_row("SELECT standings_of FROM staged_head", [], |row| row.get(0))?)
 }
 
 /// Gives new users and groups their keys, those of users first. Returns the number that they follow.

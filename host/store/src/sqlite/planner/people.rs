@@ -4,8 +4,8 @@
 use roaring::RoaringTreemap;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, named_params};
 
-use super::super::key_set;
 use super::super::word::damaged;
+use super::super::{key_set, numbers};
 use crate::StoreError;
 
 /// Everyone who was put or is known, before new users have their keys.
@@ -20,11 +20,11 @@ pub(super) struct Met {
     new: Vec<New>,
 }
 
-/// Someone whom the directory has never seen.
+/// Someone whom the directory has never seen. A plan holds all of them in memory, so these are as short as they can be.
 struct New {
-    person_no: i64,
-    /// The row, where readers will see it.
-    row_no: Option<i64>,
+    person_no: u32,
+    /// The row, where readers will see it, else 0.
+    row_no: u32,
 }
 
 /// Everyone who was put or is known.
@@ -55,11 +55,9 @@ impl People {
 
 /// Looks through all of them, and writes what becomes of those who are known.
 pub(super) fn meet(run_file: &Connection, directory_key: i64) -> Result<Met, StoreError> {
-    const LAST: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
-    let last: i64 = run_file.query_row(LAST, [], |row| row.get(0))?;
     let mut met = Met {
         // Their numbers are counted up from 1.
-        keys: vec![0; usize::try_from(last).map_err(|_| no_such_person())? + 1],
+        keys: vec![0; numbers::people(run_file)? + 1],
         known: RoaringTreemap::new(),
         was_live: RoaringTreemap::new(),
         is_live: RoaringTreemap::new(),
@@ -86,9 +84,9 @@ impl Met {
         let mut put = run_file.prepare(PUT)?;
         let mut put = put.query([])?;
         while let Some(row) = put.next()? {
-            let (person_no, row_no, is_live) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (person_no, row_no, is_live): (_, u32, _) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let Some(key) = row.get(3)? else {
-                self.meet_new(person_no, Some(row_no).filter(|_| is_live))?;
+                self.meet_new(person_no, if is_live { row_no } else { 0 })?;
                 continue;
             };
             let was_live = row.get(4)?;
@@ -138,7 +136,7 @@ impl Met {
                 )
                 .optional()?;
             let Some((key, was_live)) = known else {
-                self.meet_new(person_no, None)?;
+                self.meet_new(person_no, 0)?;
                 continue;
             };
             self.meet_known(person_no, key, was_live)?;
@@ -175,13 +173,13 @@ impl Met {
         Ok(())
     }
 
-    fn meet_new(&mut self, person_no: i64, row_no: Option<i64>) -> Result<(), StoreError> {
+    fn meet_new(&mut self, person_no: u32, row_no: u32) -> Result<(), StoreError> {
         self.new.push(New { person_no, row_no });
         *self.key_of(person_no)? = -self.new_users();
         Ok(())
     }
 
-    fn meet_known(&mut self, person_no: i64, key: i64, was_live: bool) -> Result<(), StoreError> {
+    fn meet_known(&mut self, person_no: u32, key: i64, was_live: bool) -> Result<(), StoreError> {
         *self.key_of(person_no)? = key;
         self.known.insert(key_set::member(key));
         if was_live {
@@ -190,22 +188,19 @@ impl Met {
         Ok(())
     }
 
-    fn key_of(&mut self, person_no: i64) -> Result<&mut i64, StoreError> {
-        let place = usize::try_from(person_no).ok();
-        place
-            .and_then(|place| self.keys.get_mut(place))
-            .ok_or_else(no_such_person)
+    fn key_of(&mut self, person_no: u32) -> Result<&mut i64, StoreError> {
+        self.keys.get_mut(person_no as usize).ok_or_else(no_such_person)
     }
 
     /// Gives the new ones their keys, which follow `base`, and plans them.
     pub(super) fn with_keys(mut self, run_file: &Connection, base: i64) -> Result<People, StoreError> {
         const PLAN: &str = "
             INSERT INTO plan_user (user_key, person_no, row_no, operation)
-            VALUES (?1, ?2, ?3, iif(?3 IS NULL, NULL, 1))";
+            VALUES (?1, ?2, nullif(?3, 0), iif(?3 = 0, NULL, 1))";
         let mut plan = run_file.prepare(PLAN)?;
         for (key, new) in (base + 1..).zip(&self.new) {
             plan.execute((key, new.person_no, new.row_no))?;
-            if new.row_no.is_some() {
+            if new.row_no > 0 {
                 self.is_live.insert(key_set::member(key));
             }
         }
@@ -252,7 +247,7 @@ impl<'a> PlannedUsers<'a> {
     fn plan(
         &mut self,
         key: i64,
-        row_no: Option<i64>,
+        row_no: Option<u32>,
         operation: i64,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {

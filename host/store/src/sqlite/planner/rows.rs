@@ -7,7 +7,7 @@ use idsync_model::{DeleteReason, Entity, ExternalId, Operation};
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, named_params};
 
-use super::super::connection::{attach, open_run_file};
+use super::super::connection::{attach, attach_store, open_run_file};
 use super::super::key_set;
 use super::super::word::{operation_number, reason, signed, unreadable};
 use crate::{PlannedRow, StoreError};
@@ -22,7 +22,7 @@ pub(in super::super) fn rows(
 ) -> Result<Vec<PlannedRow>, StoreError> {
     let connection = open_run_file(run_file)?;
     connection.pragma_update(None, "query_only", true)?;
-    attach(&connection, store, 4_096)?;
+    attach_store(&connection, store, 4_096)?;
     if !has_plan(&connection)? {
         return Ok(Vec::new());
     }

@@ -2,7 +2,9 @@
 -- too many to be kept in memory.
 
 -- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the
--- machine in which all of it was written. `is_finished` says that nothing can be put any more.
+-- machine in which all of it was written. `standings_of` is the generation in which what is kept of the store beside
+-- users holds; none where another run put some of them, since what lay on the disk meanwhile is not believed. `is_finished`
+-- says that nothing can be put any more.
 CREATE TABLE staged_head (
     only          INTEGER PRIMARY KEY CHECK (only = 1),
     fence         INTEGER NOT NULL,
@@ -12,6 +14,7 @@ CREATE TABLE staged_head (
     plugin_digest TEXT    NOT NULL,
     contract      TEXT    NOT NULL,
     generation    INTEGER NOT NULL,
+    standings_of  INTEGER,
     read_began_at INTEGER NOT NULL,
     is_finished   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -23,8 +26,8 @@ CREATE TABLE staged_person (
 ) STRICT;
 
 -- Those who were put as users, in the order in which they first were; a later answer takes the place of an earlier one.
--- The last three are what the directory knew of them in the generation of the head: the key of one it has ever seen,
--- whether readers saw the user, and whether they saw another row.
+-- The last three are what the directory knew of them when they were put: the key of one it has ever seen, whether readers
+-- saw the user, and whether they saw another row.
 CREATE TABLE staged_user (
     row_no       INTEGER PRIMARY KEY,
     person_no    INTEGER NOT NULL,

@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn pages_are_under_way_side_by_side_and_worked_on_in_their_order() {
         let mut org = Org::new(120, 0);
-        org.is_quick = true;
+        org.delay = Duration::ZERO;
         let host = FakeHost::new(org);
         let expected: Vec<String> = (0..120).map(|user| format!("00u{user}")).collect();
         assert_eq!(ids_read(&host), expected);
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn pages_behind_one_that_broke_off_are_given_up_and_asked_for_again() {
         let mut org = Org::new(120, 0);
-        org.is_quick = true;
+        org.delay = Duration::ZERO;
         org.breaks_off = Some("after=40".to_owned());
         let host = FakeHost::new(org);
         let expected: Vec<String> = (0..120).map(|user| format!("00u{user}")).collect();

@@ -26,6 +26,9 @@ pub(crate) fn full() -> SyncRequest {
     }
 }
 
+/// How long an answer takes.
+const DELAY: Duration = Duration::from_millis(20);
+
 /// What a request gets.
 pub(crate) struct Reply {
     pub(crate) result: Result<(u16, Vec<(String, String)>), TransportError>,
@@ -40,7 +43,7 @@ impl Reply {
         Self {
             result: Ok((status, Vec::new())),
             body: body.into(),
-            delay: Duration::from_millis(20),
+            delay: DELAY,
             body_error: None,
         }
     }
@@ -104,8 +107,8 @@ pub(crate) struct Org {
     pub(crate) fails_after: Option<usize>,
     /// The body of the next answer to a request whose method, path and query contain this breaks off.
     pub(crate) breaks_off: Option<String>,
-    /// Whether heads take no time: what is slow are bodies then.
-    pub(crate) is_quick: bool,
+    /// How long the head of an answer takes that is no fault.
+    pub(crate) delay: Duration,
     pub(crate) asked: Vec<HttpRequest>,
     /// Claims of every signed JWT, in order.
     pub(crate) proofs: Vec<Value>,
@@ -150,7 +153,7 @@ impl Org {
             faults: Vec::new(),
             fails_after: None,
             breaks_off: None,
-            is_quick: false,
+            delay: DELAY,
             asked: Vec::new(),
             proofs: Vec::new(),
             assertions: Vec::new(),
@@ -197,10 +200,7 @@ impl Org {
         if !self.valid_tokens.contains(token) {
             return Reply::error(401, "E0000011");
         }
-        let mut reply = self.resource(&path, &request.target);
-        if self.is_quick {
-            reply = reply.after(Duration::ZERO);
-        }
+        let reply = self.resource(&path, &request.target).after(self.delay);
         match self.breaks_off.take_if(|on| line.contains(on.as_str())) {
             Some(_) => Reply {
                 body_error: Some(TransportError::Broken("the connection broke".to_owned())),

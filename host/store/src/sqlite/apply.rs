@@ -136,7 +136,7 @@ pub(super) fn last_seq(transaction: &Connection, scope: &RunScope) -> Result<i64
     Ok(seq)
 }
 
-/// Writes the rows of the store. `between` is called after each statement that may take long.
+/// Writes the rows of the store. `between` is called after each part that may take long.
 fn write_rows(
     transaction: &Transaction<'_>,
     scope: &RunScope,
@@ -144,9 +144,6 @@ fn write_rows(
     now: UnixMillis,
     between: &mut dyn FnMut() -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    const USERS: &str = "
-        SELECT max(user_key)
-        FROM (SELECT user_key FROM plan_user WHERE user_key > :after ORDER BY user_key LIMIT :rows)";
     let run = |statement: &str, parameters: &[(&str, &dyn ToSql)]| transaction.execute(statement, parameters);
     let scoped = named_params! {
         ":tenant_id": scope.tenant_id,
@@ -154,33 +151,8 @@ fn write_rows(
     };
     let of_tenant = &scoped[..1];
     let gone = named_params! { ":now": now.0, ":run_key": scope.run_key };
-    let mut in_pieces = |statement: &str| -> Result<(), StoreError> {
-        let mut bounds = transaction.prepare(USERS)?;
-        let mut statement = transaction.prepare(statement)?;
-        let mut after = 0;
-        let mut next = |after: i64| -> rusqlite::Result<Option<i64>> {
-            bounds.query_row(named_params! { ":after": after, ":rows": PIECE }, |row| {
-                row.get(0)
-            })
-        };
-        while let Some(until) = next(after)? {
-            statement.execute(named_params! {
-                ":tenant_id": scope.tenant_id,
-                ":directory_key": scope.directory_key,
-                ":after": after,
-                ":until": until,
-            })?;
-            between()?;
-            after = until;
-        }
-        Ok(())
-    };
-
-    in_pieces(include_str!("sql/apply/01_user_identities.sql"))?;
+    write_users(transaction, scope, between)?;
     run(include_str!("sql/apply/02_group_identities.sql"), scoped)?;
-    if summary.users.created + summary.users.updated > 0 {
-        in_pieces(include_str!("sql/apply/04_users.sql"))?;
-    }
     if summary.groups.created + summary.groups.updated > 0 {
         run(include_str!("sql/apply/06_groups.sql"), scoped)?;
     }
@@ -192,6 +164,36 @@ fn write_rows(
     }
     if summary.users.deleted > 0 {
         run(include_str!("sql/apply/13_user_tombstones.sql"), gone)?;
+    }
+    Ok(())
+}
+
+/// Writes users and their identities, piece by piece.
+fn write_users(
+    transaction: &Transaction<'_>,
+    scope: &RunScope,
+    between: &mut dyn FnMut() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    const PIECE_END: &str = "
+        SELECT max(user_key)
+        FROM (SELECT user_key FROM plan_user WHERE user_key > :after ORDER BY user_key LIMIT :rows)";
+    let mut piece_end = transaction.prepare(PIECE_END)?;
+    let mut identities = transaction.prepare(include_str!("sql/apply/01_user_identities.sql"))?;
+    let mut users = transaction.prepare(include_str!("sql/apply/04_users.sql"))?;
+    let mut after = 0;
+    while let Some(until) = piece_end.query_row(named_params! { ":after": after, ":rows": PIECE }, |row| {
+        row.get::<_, Option<i64>>(0)
+    })? {
+        let piece = named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":after": after,
+            ":until": until,
+        };
+        identities.execute(piece)?;
+        users.execute(piece)?;
+        between()?;
+        after = until;
     }
     Ok(())
 }

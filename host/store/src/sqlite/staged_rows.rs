@@ -40,14 +40,12 @@ impl StagedRows {
 
     /// The row of a person, the next one where there is none.
     pub(super) fn give(&mut self, person_no: i64) -> u32 {
-        let next = self.last + 1;
-        let row = self.of_person(person_no);
-        if *row == 0 {
-            *row = next;
-            self.last = next;
-            return next;
+        if let Some(row) = self.find(person_no) {
+            return row;
         }
-        *row
+        self.last += 1;
+        *self.of_person(person_no) = self.last;
+        self.last
     }
 
     /// The row of a person, where one was given.

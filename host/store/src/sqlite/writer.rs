@@ -380,10 +380,10 @@ fn staged_rows<'a>(
     rows: &'a mut Option<StagedRows>,
     file: &Connection,
 ) -> Result<&'a mut StagedRows, StoreError> {
-    if rows.is_none() {
-        *rows = Some(StagedRows::of(file)?);
+    match rows {
+        Some(rows) => Ok(rows),
+        unread => Ok(unread.insert(StagedRows::of(file)?)),
     }
-    Ok(rows.get_or_insert_default())
 }
 
 /// The numbers of those whom the parts of a list name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use idsync_model::{Entity, Held, HeldReason, HoldRule, Mode, Operation, Outcome, RunId, TenantName};
 
 use super::org::{House, Org, house, reopened};
-use crate::{ChangeBody, Directory, RunBasis, RunFacts, StaleWhy, StoreError};
+use crate::{ChangeBody, Directory, RunFacts, StaleWhy, StoreError};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -118,15 +118,7 @@ async fn runs_5_3_what_was_looked_up_before_an_approval_is_looked_up_again_for_t
 
     house.store.approve(&house.tenant, &held, DAY).await.unwrap();
 
-    let basis = RunBasis {
-        generation: basis.generation + 1,
-        ..basis
-    };
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
+    let plan = house.plan_at(basis.generation + 1, &staging, basis).await;
     let users = plan.summary.users;
     assert_eq!(
         (users.created, users.updated, users.deleted),
@@ -336,15 +328,7 @@ async fn runs_5_3_an_approval_leaves_a_run_in_progress_alone_which_then_plans_an
     let Err(StoreError::Stale { found, .. }) = stale else {
         panic!("{stale:?}");
     };
-    let basis = RunBasis {
-        generation: found,
-        ..basis
-    };
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
+    let plan = house.plan_at(found, &staging, basis).await;
     let applied = house.store.apply(plan, RunFacts::default()).await.unwrap();
     assert_eq!(applied.changes, 0);
     assert_eq!(house.seen(&acme).await, next.seen());

@@ -241,6 +241,18 @@ impl House {
         self.store.make_plan(&directory.tenant, staging, basis).await
     }
 
+    /// The plan of what was read, for a directory that is in this generation now.
+    pub(super) async fn plan_at(
+        &self,
+        generation: u64,
+        staging: &Arc<dyn StagingRows>,
+        basis: RunBasis,
+    ) -> Plan {
+        let basis = RunBasis { generation, ..basis };
+        let staging = Arc::clone(staging);
+        self.store.make_plan(&self.tenant, staging, basis).await.unwrap()
+    }
+
     /// Reads the org and applies what was read.
     pub(super) async fn sync(&self, directory: &Directory, org: &Org) -> Applied {
         let plan = self.plan(directory, org, Mode::Full).await.unwrap();

@@ -6,7 +6,7 @@ use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome};
 
 use super::org::{Org, Seen, house};
 use crate::sqlite::{files::DataDir, hold};
-use crate::{RunBasis, RunEnd, RunFacts, StoreError, Verified};
+use crate::{RunEnd, RunFacts, StoreError, Verified};
 
 fn failure(kind: ErrorKind) -> RunEnd {
     RunEnd::Failed {
@@ -163,12 +163,7 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
     house.sync(&acme, &Org::default().user("ann").user("bob")).await;
     let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
     Org::default().user("ann").put(&*staging, house.clock_now()).await;
-    let plan_at = async |generation| {
-        let basis = RunBasis { generation, ..basis };
-        let staging = staging.clone();
-        house.store.make_plan(&house.tenant, staging, basis).await
-    };
-    let plan = plan_at(basis.generation).await.unwrap();
+    let plan = house.plan_at(basis.generation, &staging, basis).await;
     // The directory moves on when the file of the plan has its new name.
     let files = DataDir::open(&house.path()).unwrap();
     hold::keep_file(&files, &run).unwrap();
@@ -187,7 +182,7 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
     let stale = house.store.hold(plan, reasons.clone(), RunFacts::default()).await;
 
     assert!(matches!(stale, Err(StoreError::Stale { .. })), "{stale:?}");
-    let plan = plan_at(basis.generation + 1).await.unwrap();
+    let plan = house.plan_at(basis.generation + 1, &staging, basis).await;
     let held = house
         .store
         .hold(plan, reasons, RunFacts::default())

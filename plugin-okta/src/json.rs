@@ -71,6 +71,9 @@ impl<'de> Reader<'de> {
     }
 
     fn object<V: Visitor<'de>>(&mut self, wanted: Option<Wanted>, visitor: V) -> Result<V::Value, Error> {
+        if self.scanner.peek() != b'{' {
+            return Err(de::Error::custom("no object where one must be"));
+        }
         self.scanner.take();
         let mut fields = Inside::new(self, wanted);
         let value = visitor.visit_map(&mut fields)?;
@@ -155,10 +158,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.scanner.peek() {
-            b'{' => self.object(None, visitor),
-            _ => Err(no_object()),
-        }
+        self.object(None, visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -171,10 +171,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             fields,
             left: fields.len(),
         };
-        match self.scanner.peek() {
-            b'{' => self.object(Some(wanted), visitor),
-            _ => Err(no_object()),
-        }
+        self.object(Some(wanted), visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -192,10 +189,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct enum
     }
-}
-
-fn no_object() -> Error {
-    de::Error::custom("no object where one must be")
 }
 
 /// The fields that are asked for of an object. The others are skipped, and so is what is left when all were there.

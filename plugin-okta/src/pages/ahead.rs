@@ -71,17 +71,18 @@ impl<'c> Pages<'c> {
         let mut at = 0;
         while let Some(page) = self.0.get_mut(at) {
             page.go_on(context, at == 0);
-            let next = page.next.borrow().clone();
+            let next = Rc::clone(&page.next);
             at += 1;
-            let is_expected = self.0.get(at).map(|behind| Some(&behind.target) == next.as_ref());
-            match (is_expected, next) {
-                (Some(true), _) => {}
-                (_, Some(target)) if source.reads_ahead && at < MOST_UNDER_WAY => {
-                    self.0.truncate(at);
-                    let page = UnderWay::begin(source, target);
-                    self.0.push_back(page);
-                }
-                _ => self.0.truncate(at),
+            let next = next.borrow();
+            if self.0.get(at).map(|behind| &behind.target) == next.as_ref() {
+                continue;
+            }
+            self.0.truncate(at);
+            if let Some(target) = &*next
+                && source.reads_ahead
+                && at < MOST_UNDER_WAY
+            {
+                self.0.push_back(UnderWay::begin(source, target.clone()));
             }
         }
     }

@@ -1,17 +1,21 @@
 //! Key pairs: made here, sealed here, used here. Their private bytes go nowhere else.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use getrandom::SysRng;
 use idsync_model::KeyAlgorithm;
 use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, PublicKeyUse, ThumbprintHash,
+    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType,
+    Jwk, KeyAlgorithm as JwkAlgorithm, PublicKeyUse, RSAKeyParameters, RSAKeyType, ThumbprintHash,
 };
-use jsonwebtoken::{Algorithm, EncodingKey};
 use rsa::BoxedUint;
-use rsa::pkcs1::EncodeRsaPrivateKey as _;
-use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use rsa::pkcs1::RsaPublicKeyRef;
+use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use zeroize::Zeroizing;
 
 use super::seal::{DirectorySealer, OpenError, Purpose};
@@ -55,7 +59,13 @@ pub struct KeyPair {
     algorithm: KeyAlgorithm,
     kid: String,
     jwk: Jwk,
-    signing: EncodingKey,
+    private: PrivateHalf,
+}
+
+/// A private half that was read and checked once: doing so takes as long as a signature.
+enum PrivateHalf {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
 }
 
 impl NewKeyPair {
@@ -98,25 +108,36 @@ impl KeyPair {
             what: "private half",
             why,
         };
-        let (signing, jws) = match algorithm {
+        let (private, public, jws) = match algorithm {
             KeyAlgorithm::Rs256 => {
-                let key = rsa::PrivateKey::from_pkcs8_der(private).map_err(|e| malformed(e.to_string()))?;
-                let pkcs1 = key.to_pkcs1_der().map_err(|e| malformed(e.to_string()))?;
-                (EncodingKey::from_rsa_der(pkcs1.as_bytes()), Algorithm::RS256)
+                let pair = RsaKeyPair::from_pkcs8(private).map_err(|e| malformed(e.to_string()))?;
+                let public = rsa_parameters(pair.public_key().as_ref()).map_err(malformed)?;
+                (PrivateHalf::Rsa(pair), public, JwkAlgorithm::RS256)
             }
-            KeyAlgorithm::Es256 => (EncodingKey::from_ec_der(private), Algorithm::ES256),
+            KeyAlgorithm::Es256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private)
+                    .map_err(|e| malformed(e.to_string()))?;
+                let public = p256_parameters(pair.public_key().as_ref()).map_err(malformed)?;
+                (PrivateHalf::P256(pair), public, JwkAlgorithm::ES256)
+            }
         };
-        let mut jwk = Jwk::from_encoding_key(&signing, jws).map_err(|e| malformed(e.to_string()))?;
+        let mut jwk = Jwk {
+            common: CommonParameters {
+                key_algorithm: Some(jws),
+                public_key_use: Some(PublicKeyUse::Signature),
+                ..CommonParameters::default()
+            },
+            algorithm: public,
+        };
         let kid = jwk
             .thumbprint(ThumbprintHash::SHA256)
             .map_err(|e| malformed(e.to_string()))?;
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         jwk.common.key_id = Some(kid.clone());
         Ok(Self {
             algorithm,
             kid,
             jwk,
-            signing,
+            private,
         })
     }
 
@@ -144,9 +165,45 @@ impl KeyPair {
         }
     }
 
-    pub(super) fn signing(&self) -> &EncodingKey {
-        &self.signing
+    /// The signature of a message as a JWS has it (RFC 7518, sections 3.3 and 3.4). Errs where the library has no
+    /// random numbers.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let random = SystemRandom::new();
+        match &self.private {
+            PrivateHalf::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)?;
+                Ok(signature)
+            }
+            PrivateHalf::P256(pair) => Ok(pair.sign(&random, message)?.as_ref().to_vec()),
+        }
     }
+}
+
+/// The public half of an RSA key (RFC 7518, section 6.3.1), of its DER (RFC 8017, appendix A.1.1).
+fn rsa_parameters(der: &[u8]) -> Result<AlgorithmParameters, String> {
+    let key = RsaPublicKeyRef::try_from(der).map_err(|e| e.to_string())?;
+    Ok(AlgorithmParameters::RSA(RSAKeyParameters {
+        key_type: RSAKeyType::RSA,
+        n: BASE64_URL_SAFE_NO_PAD.encode(key.modulus.as_bytes()),
+        e: BASE64_URL_SAFE_NO_PAD.encode(key.public_exponent.as_bytes()),
+    }))
+}
+
+/// The public half of a P-256 key (RFC 7518, section 6.2.1), of its uncompressed point (SEC 1, section 2.3.3).
+fn p256_parameters(point: &[u8]) -> Result<AlgorithmParameters, String> {
+    let [4, coordinates @ ..] = point else {
+        return Err("its point is not uncompressed".to_owned());
+    };
+    let Some((x, y)) = coordinates.split_at_checked(32).filter(|(_, y)| y.len() == 32) else {
+        return Err("its point is no point of P-256".to_owned());
+    };
+    Ok(AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+        key_type: EllipticCurveKeyType::EC,
+        curve: EllipticCurve::P256,
+        x: BASE64_URL_SAFE_NO_PAD.encode(x),
+        y: BASE64_URL_SAFE_NO_PAD.encode(y),
+    }))
 }
 
 pub(super) fn json_text(jwk: &Jwk) -> String {

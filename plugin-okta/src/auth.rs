@@ -30,6 +30,11 @@ const ASSERTION_SECONDS: i64 = 300;
 const RENEW_BEFORE: Duration = Duration::from_mins(2);
 /// A token that Okta refuses is renewed at most this often (RUNS §6.1).
 const FORCED_RENEWAL_EVERY: Duration = Duration::from_mins(5);
+/// Under this name the token endpoint's nonce is kept between runs: Okta's is good for days, and without one a run's first
+/// request for a token is only told it.
+const MEMORY: &str = "token-nonce";
+/// A longer nonce is not kept, so that the memory stays within its bounds.
+const MOST_KEPT_BYTES: usize = 512;
 /// An assertion whose time was off by more than this is signed once more in the time that the answer told.
 const CLOCK_TOLERANCE_SECONDS: u64 = 5;
 
@@ -150,6 +155,35 @@ impl<H: Host> Client<'_, H> {
     }
 
     async fn request_token(&self) -> Result<Token, Failure> {
+        let kept = self.recall_nonce().await;
+        let token = self.try_for_token().await?;
+        self.remember_nonce(kept).await;
+        Ok(token)
+    }
+
+    /// The nonce that an earlier run left, which is the one to use where none was handed out since. Okta asks for another
+    /// where it is too old.
+    async fn recall_nonce(&self) -> Option<String> {
+        if let Some(nonce) = self.auth.token_nonce.borrow().clone() {
+            return Some(nonce);
+        }
+        let kept = String::from_utf8(self.host.recall(MEMORY).await?).ok()?;
+        self.auth.keep_nonce(Nonce::Token, &kept);
+        Some(kept)
+    }
+
+    /// Keeps the nonce for the next run, where it is another one than the known.
+    async fn remember_nonce(&self, known: Option<String>) {
+        let nonce = self.auth.token_nonce.borrow().clone();
+        if nonce == known {
+            return;
+        }
+        if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= MOST_KEPT_BYTES) {
+            self.host.remember(MEMORY, nonce.into_bytes()).await;
+        }
+    }
+
+    async fn try_for_token(&self) -> Result<Token, Failure> {
         let mut tries = Tries::new(TOKEN_STAGE, false);
         let mut is_time_mended = false;
         loop {

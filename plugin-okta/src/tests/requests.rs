@@ -162,6 +162,33 @@ fn runs_9_2_nonces_are_answered_and_used_from_then_on() {
 }
 
 #[test]
+fn runs_9_2_the_next_run_begins_with_the_nonce_of_the_one_before() {
+    let mut org = Org::new(5, 3);
+    org.nonce = Some("n1".to_owned());
+    let host = FakeHost::new(org);
+    let token_requests = || {
+        let before = host.org.borrow().asked_for("/token");
+        run(&host).unwrap();
+        host.org.borrow().asked_for("/token") - before
+    };
+    assert_eq!(token_requests(), 2, "the first is told a nonce");
+    assert_eq!(token_requests(), 1);
+    host.org.borrow_mut().nonce = Some("n2".to_owned());
+    assert_eq!(token_requests(), 2, "the kept one is too old");
+    assert_eq!(token_requests(), 1);
+}
+
+#[test]
+fn a_nonce_without_measure_is_used_and_not_kept() {
+    let mut org = Org::new(5, 3);
+    org.nonce = Some("n".repeat(2_000));
+    let host = FakeHost::new(org);
+    run(&host).unwrap();
+    assert_complete(&host);
+    assert!(!host.memory.borrow().contains_key("token-nonce"));
+}
+
+#[test]
 fn runs_9_2_a_challenge_that_never_ends_is_an_error() {
     let (host, failure) = fails_on("/token", 99, || {
         Reply::oauth_error(400, "use_dpop_nonce", "Again.").header("dpop-nonce", "n")

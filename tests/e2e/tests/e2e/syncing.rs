@@ -55,11 +55,11 @@ fn runs_2_1_a_sync_without_changes_writes_nothing_and_fetches_no_group() {
     );
 }
 
-/// The figure of docs/performance.md: what a sync asks for besides pages is the org's document, two token requests (the
-/// first is told a nonce) and the apps, however large the org.
+/// The figure of docs/performance.md: what a sync asks for besides pages is the org's document, a token (the verification
+/// was told the nonce for it) and the apps, however large the org.
 #[test]
-fn a_sync_asks_for_its_pages_once_and_for_four_things_besides() {
-    const BESIDES: u64 = 4;
+fn a_sync_asks_for_its_pages_once_and_for_three_things_besides() {
+    const BESIDES: u64 = 3;
     let (users, groups) = (2_000_u64, 60);
     let org = Org::of(2_000, 60, 5).start();
     let host = Host::beside(&org);

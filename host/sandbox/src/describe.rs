@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use idsync_capability::is_harmless;
 use idsync_model::{Description, SettingSpec};
 
-use crate::settings::whole_pattern;
+use crate::settings::check_pattern;
 
 const SETTINGS: usize = 50;
 const HOSTS: usize = 50;
@@ -183,7 +183,7 @@ impl Problems {
         if setting.pattern.chars().nth(PATTERN_CHARS).is_some() {
             return;
         }
-        if let Err(error) = whole_pattern(&setting.pattern) {
+        if let Err(error) = check_pattern(&setting.pattern) {
             self.add(format!("the pattern of `{name}` does not compile ({error})"));
         }
     }

@@ -4,7 +4,7 @@ use idsync_model::{Clock, Outcome, RunId, StoredCounts, UnixMillis};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::block::Block;
-use super::connection::{attach, open_for_apply};
+use super::pool::Lent;
 use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::telling::{self, Paths};
@@ -18,20 +18,21 @@ const PIECE: i64 = if cfg!(test) { 2 } else { 4_096 };
 /// Applies a plan that lies in the run's file. Returns besides the runs whose files can go. The mark beside the store is
 /// to be settled, and of a large plan the journal is to be copied.
 pub(super) fn apply(
+    mut store: Lent,
     paths: Paths<'_>,
     plan: &Plan,
     facts: &RunFacts,
     clock: &dyn Clock,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
-    let mut connection = open_for_apply(paths.store)?;
     // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
-    present(&connection, plan)?;
-    attach(&connection, paths.run_file, 8_192)?;
+    present(&store, plan)?;
+    store.attach(paths.run_file)?;
     if telling::is_large(&plan.summary) {
         // The commit would copy the journal itself, and what can be done beside that would have to wait.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        store.pragma_update(None, "wal_autocheckpoint", 0)?;
+        store.is_kept = false;
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let applied = write(&transaction, paths, plan, facts, clock)?;
     transaction.commit()?;
     Ok(applied)

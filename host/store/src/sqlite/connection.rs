@@ -138,6 +138,20 @@ pub(super) fn open_run_file_within(path: &Path, timeout: Duration) -> Result<Con
     Ok(connection)
 }
 
+/// Makes the tables of a run's file visible beside those of the store. A table of the file that is called like one of the
+/// store's, which only a forged file has, is not seen: the store's own come first.
+pub(super) fn attach_run_file(store: &Connection, path: &Path) -> Result<(), StoreError> {
+    attach(store, path, 12_288)?;
+    // As it is for a connection of the file's own.
+    store.pragma_update(Some("beside"), "synchronous", "off")?;
+    Ok(())
+}
+
+/// Lets the run's file go.
+pub(super) fn detach_run_file(store: &Connection) -> Result<(), rusqlite::Error> {
+    store.execute_batch("DETACH DATABASE beside")
+}
+
 /// Makes the tables of another file visible beside those of a connection's own. Names of tables differ between the two
 /// kinds of file, so none needs a prefix.
 pub(super) fn attach(connection: &Connection, path: &Path, cache_kib: i64) -> Result<(), StoreError> {

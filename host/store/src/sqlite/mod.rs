@@ -21,12 +21,14 @@ mod key_set;
 mod leases;
 mod numbers;
 mod planner;
+mod pool;
 mod port;
 mod purge;
 mod recent;
 mod removal;
 mod resuming;
 mod rotation;
+mod run_file;
 mod runs;
 mod schedules;
 mod scope;
@@ -52,10 +54,8 @@ use rusqlite::Connection;
 
 use crate::{SkipCounts, StagingRows, Store, StoreError};
 use files::{DataDir, remove_database};
+use pool::Pool;
 use staging::StagingFile;
-
-/// How many connections for reading are kept open.
-const READERS: usize = 4;
 
 /// The store of one data directory.
 pub struct SqliteStore {
@@ -66,7 +66,10 @@ struct Shared {
     files: DataDir,
     clock: Arc<dyn Clock>,
     writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    /// Connections that only read.
+    readers: Arc<Pool>,
+    /// Connections that plan and apply.
+    appliers: Arc<Pool>,
     /// The stagings of runs that have not ended.
     stagings: Mutex<HashMap<RunId, Arc<StagingFile>>>,
     /// This boot of the machine, where it is known.
@@ -103,12 +106,15 @@ impl SqliteStore {
     ) -> Result<Arc<dyn Store>, StoreError> {
         let files = DataDir::open(data_dir)?;
         let writer = connection::open_writer(&files, &*clock)?;
+        let readers = Pool::new(files.database(), connection::open_reader);
+        let appliers = Pool::new(files.database(), connection::open_for_apply);
         Ok(Arc::new(Self {
             shared: Arc::new(Shared {
                 files,
                 clock,
                 writer: Mutex::new(writer),
-                readers: Mutex::new(Vec::new()),
+                readers,
+                appliers,
                 stagings: Mutex::new(HashMap::new()),
                 boot,
             }),
@@ -128,20 +134,7 @@ impl SqliteStore {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let idle = lock(&shared.readers).pop();
-            let mut reader = match idle {
-                Some(reader) => reader,
-                None => connection::open_reader(&shared.files.database())?,
-            };
-            let result = work(&mut reader);
-            let mut readers = lock(&shared.readers);
-            if readers.len() < READERS {
-                readers.push(reader);
-            }
-            result
-        })
-        .await
+        blocking(move || work(&mut *shared.readers.take()?)).await
     }
 
     async fn beside<T: Send + 'static>(

@@ -340,10 +340,9 @@ impl Store for SqliteStore {
         self.beside(move |shared| {
             scope::run(&lock(&shared.writer), &tenant, &run)?;
             let take_keys = |count| planner::take_keys(&lock(&shared.writer), count);
-            let run_file = shared.files.staging(&run);
             planner::make(
-                &run_file,
-                &shared.files.database(),
+                &mut shared.appliers.take()?,
+                &shared.files.staging(&run),
                 &tenant,
                 &run,
                 basis,
@@ -372,7 +371,7 @@ impl Store for SqliteStore {
             .await?;
         self.beside(move |shared| {
             let path = if is_kept {
-                let store = connection::open_reader(&shared.files.database())?;
+                let store = shared.readers.take()?;
                 hold::check(&store, &shared.files, &run)?;
                 shared.files.held(&run)
             } else {
@@ -395,7 +394,8 @@ impl Store for SqliteStore {
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's:
             // also until the journal is copied, because nobody could empty it meanwhile.
             let mut writer = lock(&shared.writer);
-            let (applied, dropped) = apply::apply(paths, &plan, &facts, &*shared.clock)?;
+            let (applied, dropped) =
+                apply::apply(shared.appliers.take()?, paths, &plan, &facts, &*shared.clock)?;
             thread::scope(|scope| {
                 if telling::is_large(&plan.summary) {
                     let copy = || connection::copy_journal(paths.store);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use idsync_model::{DirectoryId, RunId, TenantName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::connection::{open_reader, open_run_file_within};
-use super::files::{DataDir, make_private, move_database};
+use super::connection::open_run_file_within;
+use super::files::{DataDir, move_database};
+use super::run_file;
 use super::scope;
 use super::staging::StagingFile;
 use super::word::{from_word, unsigned};
@@ -69,7 +70,6 @@ pub(super) fn create(
         generation: scope.generation,
         read_began_at: UnixMillis(scope.read_began_at),
     };
-    make_private(&path)?;
     let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?)?;
     transaction.commit()?;
     start(shared, writer, run)
@@ -208,7 +208,7 @@ fn start(shared: &Shared, writer: Writer, run: &RunId) -> Result<Arc<StagingFile
 
 fn lease_check(shared: &Shared, tenant: &TenantName, run: &RunId) -> Result<LeaseCheck, StoreError> {
     Ok(LeaseCheck {
-        store: open_reader(&shared.files.database())?,
+        store: shared.readers.take()?,
         tenant: tenant.clone(),
         run: run.clone(),
     })
@@ -269,7 +269,7 @@ fn left(files: &DataDir, of: &StagedRun) -> Option<Left> {
 }
 
 /// Opens a file that its writer left, which rolls it back to its last checkpoint, and reads what it says of itself.
-/// `None` when it has no checkpoint or was closed to be planned from.
+/// `None` when it has no checkpoint, was closed to be planned from, or has the tables of another version.
 fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     const READ: &str = "
         SELECT
@@ -281,6 +281,9 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     let file = open_run_file_within(path, CLOSING_TIMEOUT)?;
     // A writer that lives holds the file from its begin to its end.
     file.execute_batch("BEGIN EXCLUSIVE")?;
+    if !run_file::is_of_this_version(&file)? {
+        return Ok(None);
+    }
     let mut statement = file.prepare(READ)?;
     let mut rows = statement.query([])?;
     let Some(row) = rows.next()? else {

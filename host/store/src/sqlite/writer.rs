@@ -9,18 +9,19 @@ use idsync_model::{
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::connection::{PAGE_BYTES, open_run_file};
+use super::connection::open_run_file;
 use super::numbers::Numbers;
+use super::pool::Lent;
 use super::resuming::Head;
 use super::staged_rows::StagedRows;
 use super::standing::Directory;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
-use super::{key_set, runs, scope};
+use super::{key_set, run_file, runs, scope};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
 
 /// Asks the store whether a run may still write.
 pub(super) struct LeaseCheck {
-    pub(super) store: Connection,
+    pub(super) store: Lent,
     pub(super) tenant: TenantName,
     pub(super) run: RunId,
 }
@@ -43,7 +44,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Makes the tables in an empty file.
+    /// Begins a file that is empty.
     pub(super) fn create(path: &Path, head: &Head, lease: LeaseCheck) -> Result<Self, StoreError> {
         const HEAD: &str = "
             INSERT INTO staged_head (
@@ -53,10 +54,9 @@ impl Writer {
                 1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :generation,
                 :read_began_at
             )";
+        run_file::create(path)?;
         let file = open_run_file(path)?;
-        file.pragma_update(None, "page_size", PAGE_BYTES)?;
         file.pragma_update(None, "locking_mode", "exclusive")?;
-        file.execute_batch(include_str!("sql/staging.sql"))?;
         file.execute(
             HEAD,
             named_params! {

@@ -9,7 +9,7 @@ use std::path::Path;
 use idsync_model::{RunId, StoredCounts, TenantName, UnixMillis};
 use rusqlite::{Connection, named_params};
 
-use super::connection::{attach_store, open_run_file};
+use super::pool::Lent;
 use super::recent;
 use super::scope::{self, RunScope};
 use super::word::{signed, unreadable, unsigned};
@@ -19,17 +19,16 @@ pub(super) use rows::{deletes_more, rows, users_who_go};
 
 /// Makes the plan of a run in the run's own file. `take_keys` gives the first of as many keys as are asked for.
 pub(super) fn make(
+    store: &mut Lent,
     run_file: &Path,
-    store: &Path,
     tenant: &TenantName,
     run: &RunId,
     basis: RunBasis,
     now: UnixMillis,
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<Plan, StoreError> {
-    let mut connection = open_run_file(run_file)?;
-    attach_store(&connection, store, 8_192)?;
-    let transaction = connection.transaction()?;
+    store.attach(run_file)?;
+    let transaction = store.transaction()?;
     // From here on the store is seen as of one moment.
     let scope = scope::run(&transaction, tenant, run)?;
     if unsigned(scope.generation) != basis.generation {
@@ -39,7 +38,7 @@ pub(super) fn make(
             found: unsigned(scope.generation),
         });
     }
-    transaction.execute_batch(include_str!("../sql/plan/tables.sql"))?;
+    transaction.execute_batch(include_str!("../sql/plan/clear.sql"))?;
     let directory = named_params! { ":directory_key": scope.directory_key };
     // The directory may have changed since they were looked up.
     if standings_of(&transaction)? != Some(scope.generation) {

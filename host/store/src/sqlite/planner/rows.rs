@@ -8,8 +8,8 @@ use roaring::RoaringTreemap;
 use rusqlite::{Connection, named_params};
 
 use super::super::connection::{attach, attach_store, open_run_file};
-use super::super::key_set;
 use super::super::word::{operation_number, reason, signed, unreadable};
+use super::super::{key_set, run_file};
 use crate::{PlannedRow, StoreError};
 
 /// Rows of a plan with the names that people know them by.
@@ -34,11 +34,10 @@ pub(in super::super) fn rows(
     entities(&connection, statement, kind, operation, limit)
 }
 
-/// Whether the file has a plan, and one of this version. One of before the fifth is stale.
+/// Whether the file has a plan, and one of this version. An earlier one is stale.
 fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
-    const HAS: &str =
-        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('plan_user', 'main') WHERE name = 'row_no')";
-    Ok(run_file.query_row(HAS, [], |row| row.get(0))?)
+    const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.plan_head)";
+    Ok(run_file::is_of_this_version(run_file)? && run_file.query_row(HAS, [], |row| row.get(0))?)
 }
 
 fn id(text: String) -> Result<ExternalId, StoreError> {

@@ -1,13 +1,5 @@
 -- The tables of a plan, in the run's file. Numbers for words are those of the store.
 
--- A run plans again when its first plan went stale.
-DROP TABLE IF EXISTS plan_new_group;
-DROP TABLE IF EXISTS plan_user;
-DROP TABLE IF EXISTS plan_staged_group;
-DROP TABLE IF EXISTS plan_group;
-DROP TABLE IF EXISTS plan_member_list;
-DROP TABLE IF EXISTS plan_head;
-
 CREATE TABLE plan_new_group (
     n           INTEGER PRIMARY KEY,
     external_id TEXT    NOT NULL,

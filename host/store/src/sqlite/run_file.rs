@@ -1,0 +1,46 @@
+//! The empty file of a run: made once in a process, and then written where each run has its own. Making the tables in
+//! each by statements takes longer than all else that a small run puts there.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rusqlite::Connection;
+
+use super::connection::PAGE_BYTES;
+use super::files::make_private;
+use crate::StoreError;
+
+/// Of the tables in a run's file. What an earlier program left with other ones is not gone on from.
+const VERSION: i64 = 6;
+
+/// Writes an empty file to `path`, where there is none or an empty one.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    use std::io::Write as _;
+    make_private(path)?
+        .write_all(empty()?)
+        .map_err(|source| StoreError::File {
+            action: "making",
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Whether its tables are those of this program.
+pub(super) fn is_of_this_version(file: &Connection) -> Result<bool, StoreError> {
+    let version: i64 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(version == VERSION)
+}
+
+fn empty() -> Result<&'static [u8], StoreError> {
+    static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(made) = EMPTY.get() {
+        return Ok(made);
+    }
+    let file = Connection::open_in_memory()?;
+    file.pragma_update(None, "page_size", PAGE_BYTES)?;
+    file.pragma_update(None, "user_version", VERSION)?;
+    file.execute_batch(include_str!("sql/staging.sql"))?;
+    file.execute_batch(include_str!("sql/plan/tables.sql"))?;
+    let made = file.serialize("main")?.to_vec();
+    Ok(EMPTY.get_or_init(|| made))
+}

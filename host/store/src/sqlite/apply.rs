@@ -15,18 +15,15 @@ use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, 
 /// So many users are written at a time, and then what readers were told meanwhile.
 const PIECE: i64 = if cfg!(test) { 2 } else { 4_096 };
 
-/// Applies a plan that lies in the run's file. Returns besides the runs whose files can go. The mark beside the store is
+/// Applies a plan that lies beside the store. Returns besides the runs whose files can go. The mark beside the store is
 /// to be settled, and of a large plan the journal is to be copied.
 pub(super) fn apply(
-    mut store: Lent,
+    store: &mut Lent,
     paths: Paths<'_>,
     plan: &Plan,
     facts: &RunFacts,
     clock: &dyn Clock,
 ) -> Result<(Applied, Vec<RunId>), StoreError> {
-    // A run that has ended has no file any more; which of the two it is, is what the caller wants to know.
-    present(&store, plan)?;
-    store.attach(paths.run_file)?;
     if telling::is_large(&plan.summary) {
         // The commit would copy the journal itself, and what can be done beside that would have to wait.
         store.pragma_update(None, "wal_autocheckpoint", 0)?;

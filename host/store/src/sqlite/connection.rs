@@ -147,9 +147,11 @@ pub(super) fn attach_run_file(store: &Connection, path: &Path) -> Result<(), Sto
     Ok(())
 }
 
-/// Lets the run's file go.
-pub(super) fn detach_run_file(store: &Connection) -> Result<(), rusqlite::Error> {
-    store.execute_batch("DETACH DATABASE beside")
+/// Lets the run's file go, and what was read of the store: others write before its next use.
+pub(super) fn detach_run_file(store: &Connection) -> Result<bool, StoreError> {
+    store.execute_batch("DETACH DATABASE beside")?;
+    store.release_memory()?;
+    Ok(true)
 }
 
 /// Makes the tables of another file visible beside those of a connection's own. Names of tables differ between the two

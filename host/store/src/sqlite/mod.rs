@@ -32,6 +32,7 @@ mod run_file;
 mod runs;
 mod schedules;
 mod scope;
+mod small;
 mod staged_rows;
 mod staging;
 mod standing;
@@ -54,8 +55,11 @@ use rusqlite::Connection;
 
 use crate::{SkipCounts, StagingRows, Store, StoreError};
 use files::{DataDir, remove_database};
-use pool::Pool;
+use pool::{Lent, Pool};
 use staging::StagingFile;
+
+/// So many pages of 8 KiB the rows of a run take in memory before they go to a file: those of some thousand users.
+const SMALL_PAGES: i64 = 256;
 
 /// The store of one data directory.
 pub struct SqliteStore {
@@ -68,8 +72,12 @@ struct Shared {
     writer: Mutex<Connection>,
     /// Connections that only read.
     readers: Arc<Pool>,
-    /// Connections that plan and apply.
+    /// Connections that plan and apply what lies in a run's file.
     appliers: Arc<Pool>,
+    /// Connections that have the rows of a small run in memory, and plan and apply them.
+    small: Arc<Pool>,
+    /// So many pages of a run's rows may be in memory.
+    small_pages: i64,
     /// The stagings of runs that have not ended.
     stagings: Mutex<HashMap<RunId, Arc<StagingFile>>>,
     /// This boot of the machine, where it is known.
@@ -96,18 +104,21 @@ impl SqliteStore {
     /// Opens the store of a data directory, which is made (mode 0700) where there is none. A store of an older version
     /// is brought up to this one after a copy of it was made.
     pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
-        Self::open_in(data_dir, clock, resuming::boot_id())
+        Self::open_in(data_dir, clock, resuming::boot_id(), SMALL_PAGES)
     }
 
     fn open_in(
         data_dir: &Path,
         clock: Arc<dyn Clock>,
         boot: Option<String>,
+        small_pages: i64,
     ) -> Result<Arc<dyn Store>, StoreError> {
         let files = DataDir::open(data_dir)?;
         let writer = connection::open_writer(&files, &*clock)?;
-        let readers = Pool::new(files.database(), connection::open_reader);
-        let appliers = Pool::new(files.database(), connection::open_for_apply);
+        let pool = |open, tidy| Pool::new(files.database(), open, tidy);
+        let readers = pool(connection::open_reader, |_| Ok(true));
+        let appliers = pool(connection::open_for_apply, connection::detach_run_file);
+        let small = pool(small::open, small::clear);
         Ok(Arc::new(Self {
             shared: Arc::new(Shared {
                 files,
@@ -115,6 +126,8 @@ impl SqliteStore {
                 writer: Mutex::new(writer),
                 readers,
                 appliers,
+                small,
+                small_pages,
                 stagings: Mutex::new(HashMap::new()),
                 boot,
             }),
@@ -149,7 +162,7 @@ impl SqliteStore {
     /// checkpoint.
     async fn close_staging(&self, run: &RunId, keeps: bool) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
         let staging = lock(&self.shared.stagings).remove(run);
-        if let Some(staging) = staging {
+        if let Some(staging) = &staging {
             let closed = if keeps {
                 staging.leave().await
             } else {
@@ -166,18 +179,48 @@ impl SqliteStore {
         }
         let run = run.clone();
         self.beside(move |shared| {
+            if let Some(rows) = staging.and_then(|staging| staging.take_rows()) {
+                return writer::skipped(&rows);
+            }
             let path = shared.files.staging(&run);
             if !path.exists() {
                 return Ok((SkipCounts::default(), Vec::new()));
             }
-            let file = connection::open_run_file(&path)?;
-            Ok((writer::skip_counts(&file)?, runs::staged_skips(&file)?))
+            writer::skipped(&connection::open_run_file(&path)?)
         })
         .await
     }
 }
 
 impl Shared {
+    /// Works with the store and the rows of a run that has read all, wherever they are.
+    fn with_rows<T>(
+        &self,
+        run: &RunId,
+        work: impl FnOnce(&mut Lent) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let staging = lock(&self.stagings).get(run).cloned();
+        if let Some(staging) = staging
+            && let Some(mut rows) = staging.take_rows()
+        {
+            let done = work(&mut rows);
+            staging.keep_rows(rows);
+            return done;
+        }
+        let mut store = self.appliers.take()?;
+        connection::attach_run_file(&store, &self.files.staging(run))?;
+        work(&mut store)
+    }
+
+    /// Writes the rows of a run that are in memory to its file, for whom they must lie there.
+    fn spill(&self, run: &RunId) -> Result<(), StoreError> {
+        let staging = lock(&self.stagings).get(run).cloned();
+        match staging.and_then(|staging| staging.take_rows()) {
+            Some(rows) => small::spill(&rows, &self.files.staging(run)),
+            None => Ok(()),
+        }
+    }
+
     fn drop_files(&self, runs: &[RunId]) {
         self.drop_stagings(runs);
         for run in runs {
@@ -187,7 +230,9 @@ impl Shared {
 
     fn drop_stagings(&self, runs: &[RunId]) {
         for run in runs {
-            lock(&self.stagings).remove(run);
+            let staging = lock(&self.stagings).remove(run);
+            // Here, and not where the run lets go of it: it takes a moment.
+            drop(staging.and_then(|staging| staging.take_rows()));
             remove_database(&self.files.staging(run));
         }
     }

@@ -127,8 +127,10 @@ fn number_of(place: u32) -> i64 {
 
 /// Gives the file its index of people by id.
 fn index(file: &Connection) -> Result<(), StoreError> {
-    const INDEX: &str =
-        "CREATE UNIQUE INDEX IF NOT EXISTS staged_person_by_id ON staged_person (external_id)";
-    file.execute_batch(INDEX)?;
+    const WHERE: &str = "SELECT schema FROM pragma_table_list WHERE name = 'staged_person'";
+    let schema: String = file.query_row(WHERE, [], |row| row.get(0))?;
+    let index =
+        format!("CREATE UNIQUE INDEX IF NOT EXISTS {schema}.staged_person_by_id ON staged_person (external_id)");
+    file.execute_batch(&index)?;
     Ok(())
 }

@@ -7,26 +7,34 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-use super::connection::{attach_run_file, detach_run_file};
 use super::lock;
 use crate::StoreError;
 
 /// How many are kept while nobody uses them.
 const IDLE: usize = 8;
 
+/// Makes a connection ready for its next use. Not where it is better closed.
+type Tidy = fn(&Connection) -> Result<bool, StoreError>;
+
 /// Connections of one kind.
 pub(super) struct Pool {
     store: PathBuf,
     open: fn(&Path) -> Result<Connection, StoreError>,
+    tidy: Tidy,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    /// None yet; `open` makes one for the store's file.
-    pub(super) fn new(store: PathBuf, open: fn(&Path) -> Result<Connection, StoreError>) -> Arc<Self> {
+    /// None yet. `open` makes one for the store's file, and `tidy` goes over one that comes back.
+    pub(super) fn new(
+        store: PathBuf,
+        open: fn(&Path) -> Result<Connection, StoreError>,
+        tidy: Tidy,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             open,
+            tidy,
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -39,7 +47,6 @@ impl Pool {
                 Some(connection) => connection,
                 None => (self.open)(&self.store)?,
             }),
-            has_run_file: false,
             is_kept: true,
             pool: Arc::clone(self),
         })
@@ -50,18 +57,9 @@ impl Pool {
 pub(super) struct Lent {
     /// There until the drop.
     connection: Option<Connection>,
-    has_run_file: bool,
     /// Whether it goes back: not where it was set up for one use.
     pub(super) is_kept: bool,
     pool: Arc<Pool>,
-}
-
-impl Lent {
-    /// Makes the tables of a run's file visible beside those of the store.
-    pub(super) fn attach(&mut self, run_file: &Path) -> Result<(), StoreError> {
-        self.has_run_file = true;
-        attach_run_file(self, run_file)
-    }
 }
 
 impl Deref for Lent {
@@ -83,13 +81,11 @@ impl Drop for Lent {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        let mut is_clean = self.is_kept && connection.is_autocommit();
-        if is_clean && self.has_run_file {
-            // Others write before its next use, and most of what it read is of no use then.
-            is_clean = detach_run_file(&connection).is_ok() && connection.release_memory().is_ok();
+        if !self.is_kept || !connection.is_autocommit() || !(self.pool.tidy)(&connection).unwrap_or(false) {
+            return;
         }
         let mut idle = lock(&self.pool.idle);
-        if is_clean && idle.len() < IDLE {
+        if idle.len() < IDLE {
             idle.push(connection);
         }
     }

@@ -340,15 +340,9 @@ impl Store for SqliteStore {
         self.beside(move |shared| {
             scope::run(&lock(&shared.writer), &tenant, &run)?;
             let take_keys = |count| planner::take_keys(&lock(&shared.writer), count);
-            planner::make(
-                &mut shared.appliers.take()?,
-                &shared.files.staging(&run),
-                &tenant,
-                &run,
-                basis,
-                shared.clock.now(),
-                take_keys,
-            )
+            shared.with_rows(&run, |store| {
+                planner::make(store, &tenant, &run, basis, shared.clock.now(), take_keys)
+            })
         })
         .await
     }
@@ -375,6 +369,7 @@ impl Store for SqliteStore {
                 hold::check(&store, &shared.files, &run)?;
                 shared.files.held(&run)
             } else {
+                shared.spill(&run)?;
                 shared.files.staging(&run)
             };
             if !path.exists() {
@@ -394,8 +389,14 @@ impl Store for SqliteStore {
             // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's:
             // also until the journal is copied, because nobody could empty it meanwhile.
             let mut writer = lock(&shared.writer);
-            let (applied, dropped) =
-                apply::apply(shared.appliers.take()?, paths, &plan, &facts, &*shared.clock)?;
+            // A run that has ended has no rows any more; which of the two it is, is what the caller wants to know.
+            apply::present(&writer, &plan)?;
+            if telling::is_large(&plan.summary) {
+                shared.spill(&plan.run)?;
+            }
+            let (applied, dropped) = shared.with_rows(&plan.run, |store| {
+                apply::apply(store, paths, &plan, &facts, &*shared.clock)
+            })?;
             thread::scope(|scope| {
                 if telling::is_large(&plan.summary) {
                     let copy = || connection::copy_journal(paths.store);
@@ -414,6 +415,7 @@ impl Store for SqliteStore {
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError> {
         self.beside(move |shared| {
             apply::present(&lock(&shared.writer), &plan)?;
+            shared.spill(&plan.run)?;
             let skips = {
                 let file = connection::open_run_file(&shared.files.staging(&plan.run))?;
                 runs::staged_skips(&file)?

@@ -70,7 +70,11 @@ pub(super) fn create(
         generation: scope.generation,
         read_began_at: UnixMillis(scope.read_began_at),
     };
-    let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?)?;
+    let small = match shared.small_pages {
+        0 => None,
+        pages => Some((shared.small.take()?, pages)),
+    };
+    let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?, small)?;
     transaction.commit()?;
     start(shared, writer, run)
 }

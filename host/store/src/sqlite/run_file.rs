@@ -1,6 +1,7 @@
 //! The empty file of a run: made once in a process, and then written where each run has its own. Making the tables in
 //! each by statements takes longer than all else that a small run puts there.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -13,11 +14,15 @@ use crate::StoreError;
 /// Of the tables in a run's file. What an earlier program left with other ones is not gone on from.
 const VERSION: i64 = 6;
 
-/// Writes an empty file to `path`, where there is none or an empty one.
+/// Writes an empty file to `path`, where there is none.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {
-    use std::io::Write as _;
+    write(path, empty()?)
+}
+
+/// Writes what a file shall have.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     make_private(path)?
-        .write_all(empty()?)
+        .write_all(bytes)
         .map_err(|source| StoreError::File {
             action: "making",
             path: path.to_owned(),
@@ -36,11 +41,16 @@ fn empty() -> Result<&'static [u8], StoreError> {
     if let Some(made) = EMPTY.get() {
         return Ok(made);
     }
+    let made = open_empty()?.serialize("main")?.to_vec();
+    Ok(EMPTY.get_or_init(|| made))
+}
+
+/// One in memory.
+pub(super) fn open_empty() -> Result<Connection, StoreError> {
     let file = Connection::open_in_memory()?;
     file.pragma_update(None, "page_size", PAGE_BYTES)?;
     file.pragma_update(None, "user_version", VERSION)?;
     file.execute_batch(include_str!("sql/staging.sql"))?;
     file.execute_batch(include_str!("sql/plan/tables.sql"))?;
-    let made = file.serialize("main")?.to_vec();
-    Ok(EMPTY.get_or_init(|| made))
+    Ok(file)
 }

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use idsync_model::{Clock, Entity, ExternalId, ExternalIds, Group, PagePart, RunId, Skip, UnixMillis, User};
 use tokio::sync::{mpsc, oneshot};
 
-use super::writer::{Writer, skip_counts};
+use super::lock;
+use super::pool::Lent;
+use super::writer::{Writer, skip_counts, skipped};
 use crate::{ListState, SkipCounts, StagedCounts, StagingRows, StoreError};
 
 /// How many calls may wait for the writer: enough that reading and writing go on side by side, few enough that their
@@ -31,7 +33,7 @@ enum Task {
     /// Something with an answer.
     Ask(Asked),
     /// Commit, close the file, end.
-    Finish(oneshot::Sender<Result<(), StoreError>>),
+    Finish(oneshot::Sender<Result<Option<Lent>, StoreError>>),
     /// Go back to the last checkpoint, close the file, end. Answers what was skipped up to now.
     Leave(oneshot::Sender<Result<Skipped, StoreError>>),
 }
@@ -44,6 +46,8 @@ pub(super) struct StagingFile {
     /// What went wrong and was not told yet.
     failure: Arc<Mutex<Option<StoreError>>>,
     is_finished: Mutex<bool>,
+    /// Once it is finished, the rows that are in memory.
+    rows: Mutex<Option<Lent>>,
 }
 
 impl StagingFile {
@@ -72,6 +76,7 @@ impl StagingFile {
             tasks,
             failure,
             is_finished: Mutex::new(false),
+            rows: Mutex::new(None),
         })
     }
 
@@ -86,6 +91,16 @@ impl StagingFile {
             .await
             .map_err(|_| self.closed())?;
         answered.await.map_err(|_| self.closed())?.map(Some)
+    }
+
+    /// The rows of one that is finished, where they are in memory. Who takes them and does not keep them drops them.
+    pub(super) fn take_rows(&self) -> Option<Lent> {
+        lock(&self.rows).take()
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn keep_rows(&self, rows: Lent) {
+        *lock(&self.rows) = Some(rows);
     }
 
     fn closed(&self) -> StoreError {
@@ -161,13 +176,12 @@ fn write_all(
                 // From here on a put is refused rather than lost.
                 tasks.close();
                 let finished = if has_failed { Err(told()) } else { writer.finish() };
-                drop(writer);
                 let _ = answer.send(finished);
                 return;
             }
             Task::Leave(answer) => {
                 tasks.close();
-                let skipped = writer.skipped();
+                let skipped = skipped(&writer.file);
                 let left = writer.roll_back().and(skipped);
                 drop(writer);
                 let _ = answer.send(left);
@@ -254,7 +268,7 @@ impl StagingRows for StagingFile {
             .send(Task::Finish(answer))
             .await
             .map_err(|_| self.closed())?;
-        answered.await.map_err(|_| self.closed())??;
+        *lock(&self.rows) = answered.await.map_err(|_| self.closed())??;
         *self.is_finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The rows of one run's file, written in a transaction from checkpoint to checkpoint.
 
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 use idsync_model::{
     Entity, ExternalId, ExternalIds, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis,
@@ -16,7 +17,7 @@ use super::resuming::Head;
 use super::staged_rows::StagedRows;
 use super::standing::Directory;
 use super::word::{kind_number, signed, unreadable, unsigned, word};
-use super::{key_set, run_file, runs, scope};
+use super::{key_set, run_file, runs, scope, small};
 use crate::{ListState, SkipCounts, StagedCounts, StoreError};
 
 /// Asks the store whether a run may still write.
@@ -32,10 +33,32 @@ impl LeaseCheck {
     }
 }
 
+/// Where rows are written.
+pub(super) enum Rows {
+    /// The run's own file.
+    File(Connection),
+    /// The memory of a connection to the store.
+    Memory(Lent),
+}
+
+impl Deref for Rows {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::File(file) => file,
+            Self::Memory(store) => store,
+        }
+    }
+}
+
 /// The file, in a transaction from checkpoint to checkpoint. No other process can read or write it while this one has
 /// it, so who takes the lease meanwhile begins another file, and what is written here counts no more.
 pub(super) struct Writer {
-    pub(super) file: Connection,
+    pub(super) file: Rows,
+    path: PathBuf,
+    /// So many pages may be in memory.
+    small_pages: i64,
     lease: LeaseCheck,
     directory: Directory,
     numbers: Numbers,
@@ -44,8 +67,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins a file that is empty.
-    pub(super) fn create(path: &Path, head: &Head, lease: LeaseCheck) -> Result<Self, StoreError> {
+    /// Begins with no rows, in memory where there is `small` for them, which takes so many pages.
+    pub(super) fn create(
+        path: &Path,
+        head: &Head,
+        lease: LeaseCheck,
+        small: Option<(Lent, i64)>,
+    ) -> Result<Self, StoreError> {
         const HEAD: &str = "
             INSERT INTO staged_head (
                 only, fence, boot_id, mode, fingerprint, plugin_digest, contract, generation, standings_of, read_began_at
@@ -54,11 +82,14 @@ impl Writer {
                 1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :generation,
                 :read_began_at
             )";
-        run_file::create(path)?;
-        let file = open_run_file(path)?;
-        file.pragma_update(None, "locking_mode", "exclusive")?;
-        file.execute(
-            HEAD,
+        let (rows, small_pages) = match small {
+            Some((store, pages)) => (Rows::Memory(store), pages),
+            None => {
+                run_file::create(path)?;
+                (Rows::File(open_alone(path)?), 0)
+            }
+        };
+        rows.prepare_cached(HEAD)?.execute(
             named_params! {
                 ":fence": head.fence,
                 ":boot_id": head.boot,
@@ -70,27 +101,28 @@ impl Writer {
                 ":read_began_at": head.read_began_at.0,
             },
         )?;
-        Self::go_on(file, lease)
+        Self::go_on(rows, path, lease, small_pages)
     }
 
     /// Goes on with a file that another run left at its last checkpoint.
     pub(super) fn resume(path: &Path, fence: i64, lease: LeaseCheck) -> Result<Self, StoreError> {
-        let file = open_run_file(path)?;
-        file.pragma_update(None, "locking_mode", "exclusive")?;
+        let file = open_alone(path)?;
         file.execute(
             "UPDATE staged_head SET fence = :fence, standings_of = NULL",
             named_params! { ":fence": fence },
         )?;
-        Self::go_on(file, lease)
+        Self::go_on(Rows::File(file), path, lease, 0)
     }
 
-    fn go_on(file: Connection, lease: LeaseCheck) -> Result<Self, StoreError> {
+    fn go_on(file: Rows, path: &Path, lease: LeaseCheck, small_pages: i64) -> Result<Self, StoreError> {
         file.execute_batch("BEGIN")?;
         let scope = scope::run(&lease.store, &lease.tenant, &lease.run)?;
         Ok(Self {
             directory: Directory::of(&lease.store, scope.directory_key)?,
             numbers: Numbers::of(&file)?,
             rows: None,
+            path: path.to_owned(),
+            small_pages,
             file,
             lease,
         })
@@ -127,7 +159,27 @@ impl Writer {
                 standing.differs,
             ))?;
         }
+        drop(put);
+        self.spill_where_large()
+    }
+
+    /// Moves rows that are in memory to the run's file.
+    fn spill(&mut self) -> Result<(), StoreError> {
+        if let Rows::Memory(store) = &self.file {
+            store.execute_batch("COMMIT")?;
+            small::spill(store, &self.path)?;
+            let file = open_alone(&self.path)?;
+            file.execute_batch("BEGIN")?;
+            self.file = Rows::File(file);
+        }
         Ok(())
+    }
+
+    fn spill_where_large(&mut self) -> Result<(), StoreError> {
+        match &self.file {
+            Rows::Memory(store) if small::pages(store)? > self.small_pages => self.spill(),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn leave_out_users(&mut self, users: &[ExternalId]) -> Result<(), StoreError> {
@@ -186,6 +238,8 @@ impl Writer {
                 _ => ListState::Closed,
             });
         }
+        drop(statement);
+        self.spill_where_large()?;
         Ok(states)
     }
 
@@ -236,7 +290,7 @@ impl Writer {
             ":read_at": read_at.0,
             ":group_no": group_no,
         })?;
-        Ok(())
+        self.spill_where_large()
     }
 
     fn drop_list(&self, group_no: i64) -> Result<(), StoreError> {
@@ -294,7 +348,7 @@ impl Writer {
         self.drop_list(group_no)
     }
 
-    pub(super) fn skip(&self, kind: Entity, external_id: &str, reason: &str) -> Result<(), StoreError> {
+    pub(super) fn skip(&mut self, kind: Entity, external_id: &str, reason: &str) -> Result<(), StoreError> {
         const SKIP: &str = "
             INSERT INTO staged_skip (kind, external_id, reason)
             VALUES (:kind, :external_id, :reason)
@@ -304,15 +358,16 @@ impl Writer {
             ":external_id": external_id,
             ":reason": reason,
         })?;
-        Ok(())
+        self.spill_where_large()
     }
 
-    pub(super) fn checkpoint(&self, state: &[u8], now: UnixMillis) -> Result<(), StoreError> {
+    pub(super) fn checkpoint(&mut self, state: &[u8], now: UnixMillis) -> Result<(), StoreError> {
         const KEEP: &str = "
             INSERT INTO staged_checkpoint (only, state, taken_at)
             VALUES (1, :state, :now)
             ON CONFLICT (only) DO UPDATE SET state = excluded.state, taken_at = excluded.taken_at";
         self.lease.may_write()?;
+        self.spill()?;
         self.file
             .execute(KEEP, named_params! { ":state": state, ":now": now.0 })?;
         self.file.execute_batch("COMMIT; BEGIN")?;
@@ -357,11 +412,14 @@ impl Writer {
         Ok(groups)
     }
 
-    /// Commits all of it, for a plan.
-    pub(super) fn finish(&self) -> Result<(), StoreError> {
+    /// Commits all of it, for a plan. Answers the rows where they are in memory.
+    pub(super) fn finish(self) -> Result<Option<Lent>, StoreError> {
         self.file
             .execute_batch("UPDATE staged_head SET is_finished = 1; COMMIT")?;
-        Ok(())
+        match self.file {
+            Rows::File(_) => Ok(None),
+            Rows::Memory(store) => Ok(Some(store)),
+        }
     }
 
     /// Goes back to the last checkpoint.
@@ -369,11 +427,18 @@ impl Writer {
         self.file.execute_batch("ROLLBACK")?;
         Ok(())
     }
+}
 
-    /// What was skipped or mended so far: how many, and the first of each kind.
-    pub(super) fn skipped(&self) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
-        Ok((skip_counts(&self.file)?, runs::staged_skips(&self.file)?))
-    }
+/// What was skipped or mended: how many, and the first of each kind.
+pub(super) fn skipped(rows: &Connection) -> Result<(SkipCounts, Vec<Skip>), StoreError> {
+    Ok((skip_counts(rows)?, runs::staged_skips(rows)?))
+}
+
+/// Opens the file of a run as the one who writes it.
+fn open_alone(path: &Path) -> Result<Connection, StoreError> {
+    let file = open_run_file(path)?;
+    file.pragma_update(None, "locking_mode", "exclusive")?;
+    Ok(file)
 }
 
 fn staged_rows<'a>(

@@ -4,12 +4,9 @@ mod lists;
 mod people;
 mod rows;
 
-use std::path::Path;
-
 use idsync_model::{RunId, StoredCounts, TenantName, UnixMillis};
 use rusqlite::{Connection, named_params};
 
-use super::pool::Lent;
 use super::recent;
 use super::scope::{self, RunScope};
 use super::word::{signed, unreadable, unsigned};
@@ -17,17 +14,15 @@ use crate::{Plan, PlanSummary, PlannedCounts, RunBasis, StoreError};
 
 pub(super) use rows::{deletes_more, rows, users_who_go};
 
-/// Makes the plan of a run in the run's own file. `take_keys` gives the first of as many keys as are asked for.
+/// Makes the plan of a run beside what it read, which is attached to the store. `take_keys` gives the first of as many keys as are asked for.
 pub(super) fn make(
-    store: &mut Lent,
-    run_file: &Path,
+    store: &mut Connection,
     tenant: &TenantName,
     run: &RunId,
     basis: RunBasis,
     now: UnixMillis,
     take_keys: impl Fn(i64) -> Result<i64, StoreError>,
 ) -> Result<Plan, StoreError> {
-    store.attach(run_file)?;
     let transaction = store.transaction()?;
     // From here on the store is seen as of one moment.
     let scope = scope::run(&transaction, tenant, run)?;

@@ -4,7 +4,7 @@ use std::fs;
 
 use idsync_model::{ErrorKind, Mode, RunId};
 
-use super::org::{House, beside, house, read_with, user};
+use super::org::{House, beside, house, house_with_files, read_with, user};
 use super::resuming::{begin, ending, left, read_half, staged_files};
 use crate::{ReadWith, RunFacts, SqliteStore, StagedCounts, Verified};
 
@@ -102,7 +102,7 @@ async fn runs_6_4_what_was_read_before_a_restart_of_the_machine_is_not_gone_on_f
         let acme = house.directory("acme").await;
         let first = left(&house, &acme, ErrorKind::Unavailable).await;
         let (run, _) = begin(&house, &acme).await;
-        let store = SqliteStore::open_in(&house.path(), house.clock.clone(), boot).unwrap();
+        let store = SqliteStore::open_in(&house.path(), house.clock.clone(), boot, 0).unwrap();
 
         let resumable = store.resumable(&house.tenant, &acme.id).await.unwrap().unwrap();
         assert!(!resumable.is_same_boot);
@@ -116,7 +116,7 @@ async fn runs_6_4_what_was_read_before_a_restart_of_the_machine_is_not_gone_on_f
 #[tokio::test]
 async fn runs_6_4_where_the_boot_is_unknown_nothing_is_gone_on_from() {
     let known = house();
-    let store = SqliteStore::open_in(&known.path(), known.clock.clone(), None).unwrap();
+    let store = SqliteStore::open_in(&known.path(), known.clock.clone(), None, 0).unwrap();
     let house = House { store, ..known };
     let acme = house.directory("acme").await;
     left(&house, &acme, ErrorKind::Unavailable).await;
@@ -191,7 +191,7 @@ async fn runs_6_4_a_run_goes_on_from_its_own_directory_alone() {
 
 #[tokio::test]
 async fn runs_6_5_who_begins_afresh_drops_what_can_not_be_gone_on_from() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     let other = house.directory("other").await;
     let first = left(&house, &acme, ErrorKind::Unavailable).await;

@@ -14,6 +14,8 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::feed::number;
+use crate::sqlite::SMALL_PAGES;
+use crate::sqlite::resuming::boot_id;
 use crate::{
     Applied, ChangeRow, Directory, ExportRow, GroupRow, MembershipRow, NewDirectory, NewKey, NewRun, Plan,
     ReadWith, RunBasis, RunFacts, Sealed, SqliteStore, StagingRows, Store, StoreError, UserRow, Verified,
@@ -63,12 +65,21 @@ pub(super) struct House {
 }
 
 pub(super) fn house() -> House {
+    house_where(SMALL_PAGES)
+}
+
+/// One where no run is small: the rows of each lie in its file from the start.
+pub(super) fn house_with_files() -> House {
+    house_where(0)
+}
+
+fn house_where(small_pages: i64) -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(StandingClock {
         now: AtomicI64::new(1_700_000_000_000),
         step: AtomicI64::new(0),
     });
-    let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
+    let store = SqliteStore::open_in(folder.path(), clock.clone(), boot_id(), small_pages).unwrap();
     House {
         folder,
         clock,

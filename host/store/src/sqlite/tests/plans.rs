@@ -5,7 +5,7 @@ use std::time::Duration;
 use idsync_model::{DeleteReason, Entity, MembersVersion, Mode, Operation, Outcome, StoredCounts};
 use rusqlite::{StatementStatus, TransactionBehavior};
 
-use super::org::{Org, Seen, house, id};
+use super::org::{Org, Seen, house, house_with_files, id};
 use crate::sqlite::telling::Paths;
 use crate::sqlite::{apply, connection};
 use crate::{ChangeBody, RunFacts, StoreError};
@@ -323,7 +323,7 @@ async fn runs_5_3_a_plan_is_refused_when_the_directory_has_moved_on() {
 
 #[tokio::test]
 async fn an_apply_that_dies_before_its_commit_leaves_the_old_state() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     house.sync(&acme, &acme_org()).await;
     let before = (house.seen(&acme).await, house.changes().await.len());
@@ -362,7 +362,7 @@ fn many_lists() -> Org {
 
 #[tokio::test]
 async fn what_can_not_be_told_is_not_applied() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     let plan = house.plan(&acme, &many_lists(), Mode::Full).await.unwrap();
     let run_file = house.path().join("staging").join(format!("{}.db", plan.run()));
@@ -560,7 +560,7 @@ async fn a_group_without_a_version_is_read_and_compared_like_any_other() {
 
 /// How many steps SQLite's machine takes for a question about the first plan of an org of so many users.
 async fn steps_of_first_plan(users: usize, question: &str) -> i32 {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     let mut org = Org::default();
     for n in 0..users {

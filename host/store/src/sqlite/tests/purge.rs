@@ -6,7 +6,7 @@ use std::time::Duration;
 use idsync_model::{FeedCursor, Mode, RunId};
 
 use super::feed::number;
-use super::org::{House, Org, Seen, house};
+use super::org::{House, Org, Seen, house, house_with_files};
 use crate::{Directory, PurgeOrder, Purged, RunFacts, StoreError};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -317,7 +317,7 @@ async fn old_runs_go_unless_something_refers_to_them() {
 
 #[tokio::test]
 async fn files_of_plans_without_a_run_go() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     house.sync(&acme, &Org::default().user("ann")).await;
     let held = house.hold(&acme, &Org::default()).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use idsync_model::{Entity, ErrorKind, Failure, Held, Mode, Operation, Outcome};
 
-use super::org::{Org, Seen, house};
+use super::org::{Org, Seen, house, house_with_files};
 use crate::sqlite::{files::DataDir, hold};
 use crate::{RunEnd, RunFacts, StoreError, Verified};
 
@@ -158,7 +158,7 @@ async fn a_dry_run_keeps_its_counts_and_changes_nothing() {
 
 #[tokio::test]
 async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     house.sync(&acme, &Org::default().user("ann").user("bob")).await;
     let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
@@ -193,7 +193,7 @@ async fn runs_5_3_a_run_whose_plan_goes_stale_before_it_is_held_can_plan_again()
 
 #[tokio::test]
 async fn the_next_run_ends_one_whose_process_died_and_drops_its_staging() {
-    let house = house();
+    let house = house_with_files();
     let acme = house.directory("acme").await;
     let (dead, _, staging) = house.begin(&acme, Mode::Full).await;
     Org::default().user("ann").put(&*staging, house.clock_now()).await;

@@ -1,0 +1,56 @@
+//! The rows of small runs, which never become a file: most runs have read all before they would take a checkpoint, and
+//! what a file costs is then more than what is put there. A run that goes on for longer, or is larger, spills its rows
+//! to a file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::connection::{PAGE_BYTES, attach, open_for_apply};
+use super::run_file;
+use crate::StoreError;
+
+/// How much of the memory of one run's rows is kept for the next one, in pages.
+const KEPT_PAGES: i64 = (4 << 20) / PAGE_BYTES;
+
+/// A connection to the store with the empty tables of a run beside it, in memory.
+pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
+    let mut connection = open_for_apply(store)?;
+    attach(&connection, Path::new(":memory:"), 0)?;
+    Backup::new_with_names(&run_file::open_empty()?, "main", &mut connection, "beside")?
+        .run_to_completion(i32::MAX, Duration::ZERO, None)?;
+    Ok(connection)
+}
+
+/// Empties the tables for the next run. Not where they have taken so much that it is better given back.
+pub(super) fn clear(rows: &Connection) -> Result<bool, StoreError> {
+    const CLEAR: &str = "
+        DROP INDEX IF EXISTS beside.staged_person_by_id;
+        DELETE FROM staged_head;
+        DELETE FROM staged_person;
+        DELETE FROM staged_user;
+        DELETE FROM staged_group;
+        DELETE FROM staged_list_part;
+        DELETE FROM staged_skip;
+        DELETE FROM staged_checkpoint";
+    if pages(rows)? > KEPT_PAGES {
+        return Ok(false);
+    }
+    rows.execute_batch(CLEAR)?;
+    rows.execute_batch(include_str!("sql/plan/clear.sql"))?;
+    rows.release_memory()?;
+    Ok(true)
+}
+
+/// How many pages the rows take.
+pub(super) fn pages(rows: &Connection) -> Result<i64, StoreError> {
+    let mut pages = rows.prepare_cached("PRAGMA beside.page_count")?;
+    Ok(pages.query_row([], |row| row.get(0))?)
+}
+
+/// Writes the rows to the file of their run. They must not be in a transaction.
+pub(super) fn spill(rows: &Connection, path: &Path) -> Result<(), StoreError> {
+    run_file::write(path, &rows.serialize("beside")?)
+}

@@ -126,11 +126,9 @@ pub(super) fn present(transaction: &Connection, plan: &Plan) -> Result<RunScope,
 
 /// The number of the tenant's last change.
 pub(super) fn last_seq(transaction: &Connection, scope: &RunScope) -> Result<i64, StoreError> {
-    let seq = transaction.query_row(
-        "SELECT last_seq FROM tenant WHERE tenant_id = :tenant_id",
-        named_params! { ":tenant_id": scope.tenant_id },
-        |row| row.get(0),
-    )?;
+    let seq = transaction
+        .prepare_cached("SELECT last_seq FROM tenant WHERE tenant_id = :tenant_id")?
+        .query_row(named_params! { ":tenant_id": scope.tenant_id }, |row| row.get(0))?;
     Ok(seq)
 }
 
@@ -142,7 +140,9 @@ fn write_rows(
     now: UnixMillis,
     between: &mut dyn FnMut() -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let run = |statement: &str, parameters: &[(&str, &dyn ToSql)]| transaction.execute(statement, parameters);
+    let run = |statement: &str, parameters: &[(&str, &dyn ToSql)]| {
+        transaction.prepare_cached(statement)?.execute(parameters)
+    };
     let scoped = named_params! {
         ":tenant_id": scope.tenant_id,
         ":directory_key": scope.directory_key,
@@ -175,9 +175,9 @@ fn write_users(
     const PIECE_END: &str = "
         SELECT max(user_key)
         FROM (SELECT user_key FROM plan_user WHERE user_key > :after ORDER BY user_key LIMIT :rows)";
-    let mut piece_end = transaction.prepare(PIECE_END)?;
-    let mut identities = transaction.prepare(include_str!("sql/apply/01_user_identities.sql"))?;
-    let mut users = transaction.prepare(include_str!("sql/apply/04_users.sql"))?;
+    let mut piece_end = transaction.prepare_cached(PIECE_END)?;
+    let mut identities = transaction.prepare_cached(include_str!("sql/apply/01_user_identities.sql"))?;
+    let mut users = transaction.prepare_cached(include_str!("sql/apply/04_users.sql"))?;
     let mut after = 0;
     while let Some(until) = piece_end.query_row(named_params! { ":after": after, ":rows": PIECE }, |row| {
         row.get::<_, Option<i64>>(0)
@@ -229,20 +229,17 @@ fn write_directory(block: &Block<'_>, summary: &PlanSummary, now: UnixMillis) ->
         memberships: after(summary.stored.memberships, &summary.memberships),
     };
     recent::note_stored(block.transaction, block.scope, stored)?;
-    block.transaction.execute(
-        WRITE,
-        named_params! {
-            ":tenant_id": block.scope.tenant_id,
-            ":directory_key": block.scope.directory_key,
-            ":users": signed(stored.users),
-            ":groups": signed(stored.groups),
-            ":memberships": signed(stored.memberships),
-            ":now": now.0,
-            ":is_full": block.scope.mode == "full",
-            ":read_began_at": block.scope.read_began_at,
-            ":run_key": block.scope.run_key,
-            ":full_mark": block.scope.full_mark,
-        },
-    )?;
+    block.transaction.prepare_cached(WRITE)?.execute(named_params! {
+        ":tenant_id": block.scope.tenant_id,
+        ":directory_key": block.scope.directory_key,
+        ":users": signed(stored.users),
+        ":groups": signed(stored.groups),
+        ":memberships": signed(stored.memberships),
+        ":now": now.0,
+        ":is_full": block.scope.mode == "full",
+        ":read_began_at": block.scope.read_began_at,
+        ":run_key": block.scope.run_key,
+        ":full_mark": block.scope.full_mark,
+    })?;
     Ok(())
 }

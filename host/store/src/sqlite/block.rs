@@ -45,10 +45,9 @@ impl Block<'_> {
             reason: None,
             body: json(counts).into_bytes(),
         })?;
-        self.transaction.execute(
-            COUNT,
-            named_params! { ":tenant_id": self.scope.tenant_id, ":seq": self.seq },
-        )?;
+        self.transaction
+            .prepare_cached(COUNT)?
+            .execute(named_params! { ":tenant_id": self.scope.tenant_id, ":seq": self.seq })?;
         feed_mark::announce(self.transaction)?;
         Ok(self.seq)
     }

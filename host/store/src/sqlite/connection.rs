@@ -39,6 +39,9 @@ const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// smaller ones less is written for a change of one row. A store of before keeps its own.
 pub(super) const PAGE_BYTES: i64 = 8_192;
 
+/// As many compiled statements are kept with a connection: a run has some eighty.
+const STATEMENTS_KEPT: usize = 128;
+
 /// What the journal keeps of the disk once a large apply is over.
 const JOURNAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
@@ -188,7 +191,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }
 

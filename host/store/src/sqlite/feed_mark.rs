@@ -84,13 +84,15 @@ struct Known {
 
 impl Known {
     fn read(connection: &Connection) -> Result<Self, StoreError> {
-        let known = connection.query_row("SELECT place, apply_token, is_backup FROM store", [], |row| {
-            Ok(Self {
-                place: row.get(0)?,
-                token: row.get(1)?,
-                is_backup: row.get(2)?,
-            })
-        })?;
+        let known = connection
+            .prepare_cached("SELECT place, apply_token, is_backup FROM store")?
+            .query_row([], |row| {
+                Ok(Self {
+                    place: row.get(0)?,
+                    token: row.get(1)?,
+                    is_backup: row.get(2)?,
+                })
+            })?;
         Ok(known)
     }
 
@@ -160,10 +162,9 @@ pub(super) fn go_on_or_begin_anew(connection: &mut Connection, store: &Path) -> 
             "the change feeds of all tenants begin anew: readers must export again"
         );
     }
-    transaction.execute(
-        "UPDATE store SET place = :place",
-        named_params! { ":place": place },
-    )?;
+    transaction
+        .prepare_cached("UPDATE store SET place = :place")?
+        .execute(named_params! { ":place": place })?;
     transaction.commit()?;
     Ok(())
 }
@@ -177,8 +178,10 @@ fn begin_anew(transaction: &Transaction<'_>, store: &Path) -> Result<(), StoreEr
         UPDATE store
         SET is_backup = 0, apply_token = :token";
     let token = Uuid::new_v4().simple().to_string();
-    transaction.execute(FEEDS, [])?;
-    transaction.execute(OURS, named_params! { ":token": token })?;
+    transaction.prepare_cached(FEEDS)?.execute([])?;
+    transaction
+        .prepare_cached(OURS)?
+        .execute(named_params! { ":token": token })?;
     // Where the commit is lost, the store does not have this token, and its feeds begin anew once more.
     Mark(vec![token]).write(store)
 }
@@ -188,10 +191,9 @@ pub(super) fn announce(transaction: &Transaction<'_>) -> Result<(), StoreError> 
     let store = path_of(transaction)?;
     let old = Known::read(transaction)?.token.unwrap_or(NO_TOKEN.to_owned());
     let new = Uuid::new_v4().simple().to_string();
-    transaction.execute(
-        "UPDATE store SET apply_token = :token",
-        named_params! { ":token": new },
-    )?;
+    transaction
+        .prepare_cached("UPDATE store SET apply_token = :token")?
+        .execute(named_params! { ":token": new })?;
     Mark(vec![old, new]).write(&store)
 }
 

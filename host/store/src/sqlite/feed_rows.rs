@@ -86,7 +86,7 @@ impl Teller<'_> {
         statement: &str,
         append: impl Fn(&Row<'_>, &mut Vec<u8>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut find = self.connection.prepare(statement)?;
+        let mut find = self.connection.prepare_cached(statement)?;
         if let Some(directory) = find.parameter_index(":directory_key")? {
             find.raw_bind_parameter(directory, self.directory_key)?;
         }

@@ -93,25 +93,19 @@ pub(super) fn hold(
     let scope = present(&transaction, plan)?;
     supersede(&transaction, &scope)?;
     let dropped = forget_old(&transaction, &scope, now)?;
-    transaction.execute(
-        KEEP,
-        named_params! {
-            ":run_key": scope.run_key,
-            ":now": now.0,
-            ":summary": json(plan.summary),
-            ":digest": digest,
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-        },
-    )?;
-    transaction.execute(
-        MARK,
-        named_params! {
-            ":now": now.0,
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-        },
-    )?;
+    transaction.prepare_cached(KEEP)?.execute(named_params! {
+        ":run_key": scope.run_key,
+        ":now": now.0,
+        ":summary": json(plan.summary),
+        ":digest": digest,
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+    })?;
+    transaction.prepare_cached(MARK)?.execute(named_params! {
+        ":now": now.0,
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+    })?;
     let ending = Ending {
         outcome: Outcome::Held,
         now,
@@ -237,7 +231,8 @@ pub(super) fn check(store: &Connection, files: &DataDir, run: &RunId) -> Result<
         WHERE r.id = :id";
     let path = files.held(run);
     let written: Option<Vec<u8>> = store
-        .query_row(DIGEST, named_params! { ":id": run.as_str() }, |row| row.get(0))
+        .prepare_cached(DIGEST)?
+        .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
         .optional()?;
     match written {
         Some(written) if path.exists() && digest(&path)? == written => Ok(()),

@@ -47,15 +47,12 @@ pub(super) fn take(
         SELECT directory_key, tenant_id, run_key, :owner, fence
         FROM run
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND id = :run";
-    transaction.execute(
-        TAKE,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run": new.run.as_str(),
-            ":owner": new.owner.as_str(),
-        },
-    )?;
+    transaction.prepare_cached(TAKE)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run": new.run.as_str(),
+        ":owner": new.owner.as_str(),
+    })?;
     Ok(())
 }
 
@@ -64,14 +61,11 @@ pub(super) fn give_back(transaction: &Transaction<'_>, scope: &RunScope) -> Resu
     const GIVE_BACK: &str = "
         DELETE FROM lease
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND run_key = :run_key";
-    transaction.execute(
-        GIVE_BACK,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run_key": scope.run_key,
-        },
-    )?;
+    transaction.prepare_cached(GIVE_BACK)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run_key": scope.run_key,
+    })?;
     Ok(())
 }
 
@@ -122,14 +116,11 @@ pub(super) fn beat(connection: &mut Connection, tenant: &TenantName, run: &RunId
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND run_key = :run_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
-    transaction.execute(
-        BEAT,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run_key": scope.run_key,
-        },
-    )?;
+    transaction.prepare_cached(BEAT)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run_key": scope.run_key,
+    })?;
     transaction.commit()?;
     Ok(())
 }
@@ -166,10 +157,9 @@ pub(super) fn ask_cancel(
         WHERE tenant_id = :tenant_id AND run_key = :run_key";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
-    transaction.execute(
-        ASK,
-        named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key, ":now": now.0 },
-    )?;
+    transaction
+        .prepare_cached(ASK)?
+        .execute(named_params! { ":tenant_id": scope.tenant_id, ":run_key": scope.run_key, ":now": now.0 })?;
     transaction.commit()?;
     Ok(())
 }

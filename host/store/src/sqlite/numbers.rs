@@ -36,7 +36,7 @@ impl Numbers {
             next: signed(people as u64) + 1,
             is_indexed: false,
         };
-        let mut all = file.prepare(ALL)?;
+        let mut all = file.prepare_cached(ALL)?;
         let mut all = all.query([i64::try_from(KEPT).unwrap_or(i64::MAX)])?;
         while let Some(row) = all.next()? {
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
@@ -115,7 +115,7 @@ impl Numbers {
 /// How many people a file names: so high is the last of their numbers.
 pub(super) fn people(file: &Connection) -> Result<usize, StoreError> {
     const LAST: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
-    let last: i64 = file.query_row(LAST, [], |row| row.get(0))?;
+    let last: i64 = file.prepare_cached(LAST)?.query_row([], |row| row.get(0))?;
     let people = usize::try_from(last).ok().filter(|_| last <= MOST);
     people.ok_or_else(|| damaged("the number of a user in a run's file"))
 }
@@ -128,9 +128,10 @@ fn number_of(place: u32) -> i64 {
 /// Gives the file its index of people by id.
 fn index(file: &Connection) -> Result<(), StoreError> {
     const WHERE: &str = "SELECT schema FROM pragma_table_list WHERE name = 'staged_person'";
-    let schema: String = file.query_row(WHERE, [], |row| row.get(0))?;
-    let index =
-        format!("CREATE UNIQUE INDEX IF NOT EXISTS {schema}.staged_person_by_id ON staged_person (external_id)");
+    let schema: String = file.prepare_cached(WHERE)?.query_row([], |row| row.get(0))?;
+    let index = format!(
+        "CREATE UNIQUE INDEX IF NOT EXISTS {schema}.staged_person_by_id ON staged_person (external_id)"
+    );
     file.execute_batch(&index)?;
     Ok(())
 }

@@ -26,24 +26,26 @@ pub(super) fn deletions(
         ":now": now.0,
         ":window": milliseconds(WINDOW),
     };
-    let (mut deletions, began_at) = run_file.query_row(include_str!("sql/plan/recent.sql"), keys, |row| {
-        let count = |column| row.get(column).map(unsigned);
-        let deletions = RecentDeletions {
-            users: Recent {
-                deleted: count(0)?,
-                most_stored: count(1)?,
-            },
-            groups: Recent {
-                deleted: count(2)?,
-                most_stored: count(3)?,
-            },
-            memberships: Recent {
-                deleted: 0,
-                most_stored: count(5)?,
-            },
-        };
-        Ok((deletions, row.get(4)?))
-    })?;
+    let (mut deletions, began_at) = run_file
+        .prepare_cached(include_str!("sql/plan/recent.sql"))?
+        .query_row(keys, |row| {
+            let count = |column| row.get(column).map(unsigned);
+            let deletions = RecentDeletions {
+                users: Recent {
+                    deleted: count(0)?,
+                    most_stored: count(1)?,
+                },
+                groups: Recent {
+                    deleted: count(2)?,
+                    most_stored: count(3)?,
+                },
+                memberships: Recent {
+                    deleted: 0,
+                    most_stored: count(5)?,
+                },
+            };
+            Ok((deletions, row.get(4)?))
+        })?;
     deletions.memberships.deleted = memberships(run_file, scope, began_at)?;
     Ok(deletions)
 }
@@ -56,7 +58,7 @@ fn memberships(run_file: &Connection, scope: &RunScope, began_at: i64) -> Result
         LEFT JOIN plan_member_list AS p ON p.group_key = r.group_key
         WHERE r.directory_key = :directory_key AND r.deleted_at > :began_at
         ORDER BY r.group_key";
-    let mut recent = run_file.prepare(RECENT)?;
+    let mut recent = run_file.prepare_cached(RECENT)?;
     let mut recent = recent.query(named_params! {
         ":directory_key": scope.directory_key,
         ":began_at": began_at,
@@ -84,13 +86,10 @@ pub(super) fn keep(
     const FORGET: &str = "
         DELETE FROM recent_list_deletion
         WHERE directory_key = :directory_key AND deleted_at <= :until";
-    transaction.execute(
-        FORGET,
-        named_params! {
-            ":directory_key": scope.directory_key,
-            ":until": now.0.saturating_sub(milliseconds(WINDOW)),
-        },
-    )?;
+    transaction.prepare_cached(FORGET)?.execute(named_params! {
+        ":directory_key": scope.directory_key,
+        ":until": now.0.saturating_sub(milliseconds(WINDOW)),
+    })?;
     if summary.memberships.created > 0 {
         take_back(transaction, scope)?;
     }
@@ -107,7 +106,7 @@ fn take_back(transaction: &Transaction<'_>, scope: &RunScope) -> Result<(), Stor
         FROM recent_list_deletion AS r
         JOIN plan_member_list AS p ON p.group_key = r.group_key
         WHERE r.directory_key = :directory_key AND p.created_count > 0";
-    let mut returned = transaction.prepare(RETURNED)?;
+    let mut returned = transaction.prepare_cached(RETURNED)?;
     let mut returned = returned.query(named_params! { ":directory_key": scope.directory_key })?;
     let mut left = Vec::new();
     while let Some(row) = returned.next()? {
@@ -138,7 +137,7 @@ fn add(transaction: &Transaction<'_>, scope: &RunScope, now: UnixMillis) -> Resu
     let gone = planner::users_who_go(transaction)?
         .into_values()
         .fold(RoaringTreemap::new(), |all, some| all | some);
-    let mut deleted = transaction.prepare(DELETED)?;
+    let mut deleted = transaction.prepare_cached(DELETED)?;
     let mut deleted =
         deleted.query(named_params! { ":directory_key": scope.directory_key, ":now": now.0 })?;
     let mut gone_lists = Vec::new();
@@ -199,23 +198,19 @@ pub(super) fn begin_anew(
         UPDATE directory
         SET guard_from = :now
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        MARK,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":now": now.0,
-        },
-    )?;
+    transaction.prepare_cached(MARK)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":now": now.0,
+    })?;
     forget(transaction, scope.directory_key)
 }
 
 /// Forgets the memberships that a directory lost lately.
 pub(super) fn forget(transaction: &Transaction<'_>, directory_key: i64) -> Result<(), StoreError> {
-    transaction.execute(
-        "DELETE FROM recent_list_deletion WHERE directory_key = :directory_key",
-        named_params! { ":directory_key": directory_key },
-    )?;
+    transaction
+        .prepare_cached("DELETE FROM recent_list_deletion WHERE directory_key = :directory_key")?
+        .execute(named_params! { ":directory_key": directory_key })?;
     Ok(())
 }
 
@@ -229,15 +224,12 @@ pub(super) fn note_stored(
         UPDATE run
         SET stored_users = :users, stored_groups = :groups, stored_memberships = :memberships
         WHERE tenant_id = :tenant_id AND run_key = :run_key";
-    transaction.execute(
-        NOTE,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":run_key": scope.run_key,
-            ":users": signed(stored.users),
-            ":groups": signed(stored.groups),
-            ":memberships": signed(stored.memberships),
-        },
-    )?;
+    transaction.prepare_cached(NOTE)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":run_key": scope.run_key,
+        ":users": signed(stored.users),
+        ":groups": signed(stored.groups),
+        ":memberships": signed(stored.memberships),
+    })?;
     Ok(())
 }

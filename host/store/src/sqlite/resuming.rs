@@ -89,14 +89,11 @@ fn note_contract(
         UPDATE run
         SET contract = :contract
         WHERE tenant_id = :tenant_id AND run_key = :run_key";
-    transaction.execute(
-        NOTE,
-        named_params! {
-            ":contract": contract,
-            ":tenant_id": scope.tenant_id,
-            ":run_key": scope.run_key,
-        },
-    )?;
+    transaction.prepare_cached(NOTE)?.execute(named_params! {
+        ":contract": contract,
+        ":tenant_id": scope.tenant_id,
+        ":run_key": scope.run_key,
+    })?;
     Ok(())
 }
 
@@ -169,15 +166,12 @@ pub(super) fn resume(
     move_database(&shared.files.staging(from), &path)?;
     let writer = Writer::resume(&path, scope.fence, lease_check(shared, tenant, run)?)?;
     note_contract(&transaction, &scope, &left.head.with.contract)?;
-    transaction.execute(
-        MARK,
-        named_params! {
-            ":from": from.as_str(),
-            ":read_began_at": left.head.read_began_at.0,
-            ":tenant_id": scope.tenant_id,
-            ":run_key": scope.run_key,
-        },
-    )?;
+    transaction.prepare_cached(MARK)?.execute(named_params! {
+        ":from": from.as_str(),
+        ":read_began_at": left.head.read_began_at.0,
+        ":tenant_id": scope.tenant_id,
+        ":run_key": scope.run_key,
+    })?;
     transaction.commit()?;
     Ok(Some((start(shared, writer, run)?, left.state)))
 }
@@ -288,7 +282,7 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     if !run_file::is_of_this_version(&file)? {
         return Ok(None);
     }
-    let mut statement = file.prepare(READ)?;
+    let mut statement = file.prepare_cached(READ)?;
     let mut rows = statement.query([])?;
     let Some(row) = rows.next()? else {
         return Ok(None);

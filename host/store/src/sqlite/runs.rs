@@ -100,8 +100,7 @@ pub(super) fn begin(
     if !new.dry_run {
         schedules::at_begin(&transaction, scope, new.started_at)?;
     }
-    let basis = transaction.query_row(
-        BASIS,
+    let basis = transaction.prepare_cached(BASIS)?.query_row(
         named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
         |row| {
             Ok(RunBasis {
@@ -144,19 +143,16 @@ pub(super) fn insert(
             failing_mark
         FROM directory
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        INSERT,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":id": new.run.as_str(),
-            ":cause": word(new.trigger),
-            ":mode": word(new.mode),
-            ":dry_run": new.dry_run,
-            ":started_at": new.started_at.0,
-            ":plugin_version": new.plugin_version,
-        },
-    )?;
+    transaction.prepare_cached(INSERT)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":id": new.run.as_str(),
+        ":cause": word(new.trigger),
+        ":mode": word(new.mode),
+        ":dry_run": new.dry_run,
+        ":started_at": new.started_at.0,
+        ":plugin_version": new.plugin_version,
+    })?;
     Ok(())
 }
 
@@ -232,22 +228,19 @@ pub(super) fn end(
     const SKIP: &str = "
         INSERT OR IGNORE INTO run_skip (run_key, kind, external_id, reason, tenant_id)
         VALUES (:run_key, :kind, :external_id, :reason, :tenant_id)";
-    transaction.execute(
-        END,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":run_key": scope.run_key,
-            ":outcome": ending.outcome.as_str(),
-            ":now": ending.now.0,
-            ":counts": json(ending.counts),
-            ":requests": signed(ending.facts.requests),
-            ":notes": json(&ending.facts.notes),
-            ":usage": json(Cost::from(ending.facts)),
-            ":held": ending.held,
-            ":error": ending.error.map(json),
-            ":applied_seq": ending.applied_seq,
-        },
-    )?;
+    transaction.prepare_cached(END)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":run_key": scope.run_key,
+        ":outcome": ending.outcome.as_str(),
+        ":now": ending.now.0,
+        ":counts": json(ending.counts),
+        ":requests": signed(ending.facts.requests),
+        ":notes": json(&ending.facts.notes),
+        ":usage": json(Cost::from(ending.facts)),
+        ":held": ending.held,
+        ":error": ending.error.map(json),
+        ":applied_seq": ending.applied_seq,
+    })?;
     let mut statement = transaction.prepare_cached(SKIP)?;
     for skip in ending.skips {
         statement.execute(named_params! {
@@ -442,7 +435,7 @@ pub(super) fn staged_skips(run_file: &Connection) -> Result<Vec<Skip>, StoreErro
         WHERE kind = :kind
         ORDER BY external_id, reason
         LIMIT :limit";
-    let mut statement = run_file.prepare(FIRST)?;
+    let mut statement = run_file.prepare_cached(FIRST)?;
     let mut skips = Vec::new();
     for kind in 1..=3 {
         let of_kind = statement.query_map(

@@ -37,30 +37,24 @@ pub(super) fn after_run(
         return Ok(());
     }
     let after = &facts.after;
-    transaction.execute(
-        AFTER,
-        named_params! {
+    transaction.prepare_cached(AFTER)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":failing_mark": scope.failing_mark,
+        ":failing": after.failing.as_ref().map(json),
+        ":next_try_at": after.next_try_at.map(|at| at.0),
+        ":not_before": after.not_before.as_ref().map(|wish| wish.at.0),
+        ":not_before_reason": after.not_before.as_ref().map(|wish| &wish.reason),
+        ":is_due": after.is_due,
+        ":provider_time": facts.provider_time.map(|at| at.0),
+    })?;
+    if let Some(kind) = after.disable {
+        transaction.prepare_cached(DISABLE)?.execute(named_params! {
             ":tenant_id": scope.tenant_id,
             ":directory_key": scope.directory_key,
+            ":reason": json(DisabledReason::Host { kind }),
             ":failing_mark": scope.failing_mark,
-            ":failing": after.failing.as_ref().map(json),
-            ":next_try_at": after.next_try_at.map(|at| at.0),
-            ":not_before": after.not_before.as_ref().map(|wish| wish.at.0),
-            ":not_before_reason": after.not_before.as_ref().map(|wish| &wish.reason),
-            ":is_due": after.is_due,
-            ":provider_time": facts.provider_time.map(|at| at.0),
-        },
-    )?;
-    if let Some(kind) = after.disable {
-        transaction.execute(
-            DISABLE,
-            named_params! {
-                ":tenant_id": scope.tenant_id,
-                ":directory_key": scope.directory_key,
-                ":reason": json(DisabledReason::Host { kind }),
-                ":failing_mark": scope.failing_mark,
-            },
-        )?;
+        })?;
     }
     Ok(())
 }
@@ -73,14 +67,11 @@ pub(super) fn after_success(transaction: &Transaction<'_>, scope: &RunScope) -> 
         FROM run AS r
         WHERE directory.tenant_id = :tenant_id AND directory.directory_key = :directory_key
           AND r.run_key = :run_key AND NOT r.dry_run";
-    transaction.execute(
-        SUCCESS,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":run_key": scope.run_key,
-        },
-    )?;
+    transaction.prepare_cached(SUCCESS)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":run_key": scope.run_key,
+    })?;
     Ok(())
 }
 
@@ -94,14 +85,11 @@ pub(super) fn at_begin(
         UPDATE directory
         SET last_began_at = :started_at, is_due = 0
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        BEGIN,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":started_at": started_at.0,
-        },
-    )?;
+    transaction.prepare_cached(BEGIN)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":started_at": started_at.0,
+    })?;
     Ok(())
 }
 
@@ -116,10 +104,9 @@ pub(super) fn at_dry_begin(transaction: &Transaction<'_>, scope: DirectoryScope)
               FROM run AS r
               WHERE r.directory_key = :directory_key AND r.outcome IS NULL AND NOT r.dry_run
           )";
-    transaction.execute(
-        BEGIN,
-        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
-    )?;
+    transaction
+        .prepare_cached(BEGIN)?
+        .execute(named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key })?;
     Ok(())
 }
 
@@ -131,10 +118,9 @@ pub(super) fn at_enabling(transaction: &Transaction<'_>, scope: DirectoryScope) 
             is_due = 1, failing = NULL, failing_mark = failing_mark + 1, next_try_at = NULL, not_before = NULL,
             not_before_reason = NULL
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        ENABLE,
-        named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
-    )?;
+    transaction
+        .prepare_cached(ENABLE)?
+        .execute(named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key })?;
     Ok(())
 }
 
@@ -147,14 +133,11 @@ pub(super) fn set_every(
         UPDATE directory
         SET every_ms = :every_ms
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        SET,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":every_ms": milliseconds(every),
-        },
-    )?;
+    transaction.prepare_cached(SET)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":every_ms": milliseconds(every),
+    })?;
     Ok(())
 }
 
@@ -167,14 +150,11 @@ pub(super) fn set_limits(
         UPDATE directory
         SET limits = :limits
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key";
-    transaction.execute(
-        SET,
-        named_params! {
-            ":tenant_id": scope.tenant_id,
-            ":directory_key": scope.directory_key,
-            ":limits": json(limits),
-        },
-    )?;
+    transaction.prepare_cached(SET)?.execute(named_params! {
+        ":tenant_id": scope.tenant_id,
+        ":directory_key": scope.directory_key,
+        ":limits": json(limits),
+    })?;
     Ok(())
 }
 

@@ -19,8 +19,11 @@ const KEPT_PAGES: i64 = (4 << 20) / PAGE_BYTES;
 pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
     let mut connection = open_for_apply(store)?;
     attach(&connection, Path::new(":memory:"), 0)?;
-    Backup::new_with_names(&run_file::open_empty()?, "main", &mut connection, "beside")?
-        .run_to_completion(i32::MAX, Duration::ZERO, None)?;
+    Backup::new_with_names(&run_file::open_empty()?, "main", &mut connection, "beside")?.run_to_completion(
+        i32::MAX,
+        Duration::ZERO,
+        None,
+    )?;
     Ok(connection)
 }
 

@@ -29,7 +29,9 @@ impl Directory {
         const KNOWS_ANYBODY: &str = "SELECT EXISTS (SELECT 1 FROM user_identity WHERE directory_key = ?1)";
         Ok(Self {
             key,
-            knows_anybody: store.query_row(KNOWS_ANYBODY, [key], |row| row.get(0))?,
+            knows_anybody: store
+                .prepare_cached(KNOWS_ANYBODY)?
+                .query_row([key], |row| row.get(0))?,
         })
     }
 

@@ -138,7 +138,7 @@ fn tell_created_memberships(teller: &mut Teller<'_>) -> Result<(), StoreError> {
         FROM plan_member_list
         WHERE created_count > 0
         ORDER BY group_key";
-    let mut lists = teller.connection.prepare(CREATED)?;
+    let mut lists = teller.connection.prepare_cached(CREATED)?;
     let mut lists = lists.query([])?;
     while let Some(list) = lists.next()? {
         let users = key_set::from_column(list, 1)?;
@@ -159,7 +159,7 @@ fn tell_deleted_memberships(teller: &mut Teller<'_>) -> Result<(), StoreError> {
     const ABSENT: &str = "absent";
     let mut users_who_go = planner::users_who_go(teller.connection)?;
     users_who_go.remove(ABSENT);
-    let mut lists = teller.connection.prepare(DELETED)?;
+    let mut lists = teller.connection.prepare_cached(DELETED)?;
     let mut lists = lists.query([])?;
     while let Some(list) = lists.next()? {
         let group_key = list.get(0)?;

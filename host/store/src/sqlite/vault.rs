@@ -58,19 +58,16 @@ pub(super) fn add_key(
             directory_key, kid, tenant_id, state, algorithm, public_jwk, sealed_private, created_at
         )
         VALUES (:directory_key, :kid, :tenant_id, :state, :algorithm, :public_jwk, :sealed_private, :now)";
-    connection.execute(
-        ADD,
-        named_params! {
-            ":directory_key": scope.directory_key,
-            ":kid": key.kid,
-            ":tenant_id": scope.tenant_id,
-            ":state": state.word(),
-            ":algorithm": word(key.algorithm),
-            ":public_jwk": key.public_jwk,
-            ":sealed_private": key.sealed_private.0,
-            ":now": now.0,
-        },
-    )?;
+    connection.prepare_cached(ADD)?.execute(named_params! {
+        ":directory_key": scope.directory_key,
+        ":kid": key.kid,
+        ":tenant_id": scope.tenant_id,
+        ":state": state.word(),
+        ":algorithm": word(key.algorithm),
+        ":public_jwk": key.public_jwk,
+        ":sealed_private": key.sealed_private.0,
+        ":now": now.0,
+    })?;
     Ok(())
 }
 
@@ -211,14 +208,11 @@ pub(super) fn set_secrets(
         } else if value.is_some() {
             put(connection, scope, Origin::SettingNext, &secret.name, value, 0)?;
         } else {
-            connection.execute(
-                ERASE_NEXT,
-                named_params! {
-                    ":directory_key": scope.directory_key,
-                    ":name": secret.name,
-                    ":tenant_id": scope.tenant_id,
-                },
-            )?;
+            connection.prepare_cached(ERASE_NEXT)?.execute(named_params! {
+                ":directory_key": scope.directory_key,
+                ":name": secret.name,
+                ":tenant_id": scope.tenant_id,
+            })?;
         }
     }
     Ok(())
@@ -336,26 +330,20 @@ fn put(
         DELETE FROM vault
         WHERE tenant_id = :tenant_id AND directory_key = :directory_key AND origin = :origin AND name = :name";
     match value {
-        Some(Sealed(sealed)) => connection.execute(
-            PUT,
-            named_params! {
-                ":directory_key": scope.directory_key,
-                ":origin": origin.word(),
-                ":name": name,
-                ":tenant_id": scope.tenant_id,
-                ":sealed": sealed,
-                ":plain_bytes": signed(plain_bytes),
-            },
-        )?,
-        None => connection.execute(
-            ERASE,
-            named_params! {
-                ":tenant_id": scope.tenant_id,
-                ":directory_key": scope.directory_key,
-                ":origin": origin.word(),
-                ":name": name,
-            },
-        )?,
+        Some(Sealed(sealed)) => connection.prepare_cached(PUT)?.execute(named_params! {
+            ":directory_key": scope.directory_key,
+            ":origin": origin.word(),
+            ":name": name,
+            ":tenant_id": scope.tenant_id,
+            ":sealed": sealed,
+            ":plain_bytes": signed(plain_bytes),
+        })?,
+        None => connection.prepare_cached(ERASE)?.execute(named_params! {
+            ":tenant_id": scope.tenant_id,
+            ":directory_key": scope.directory_key,
+            ":origin": origin.word(),
+            ":name": name,
+        })?,
     };
     Ok(())
 }
@@ -394,8 +382,7 @@ pub(super) fn remember(
         value.as_ref(),
         *plain_bytes,
     )?;
-    let used: i64 = transaction.query_row(
-        USED,
+    let used: i64 = transaction.prepare_cached(USED)?.query_row(
         named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key },
         |row| row.get(0),
     )?;

@@ -89,28 +89,24 @@ impl Writer {
                 (Rows::File(open_alone(path)?), 0)
             }
         };
-        rows.prepare_cached(HEAD)?.execute(
-            named_params! {
-                ":fence": head.fence,
-                ":boot_id": head.boot,
-                ":mode": word(head.with.mode),
-                ":fingerprint": head.with.fingerprint,
-                ":plugin_digest": head.with.plugin_digest,
-                ":contract": head.with.contract,
-                ":generation": head.generation,
-                ":read_began_at": head.read_began_at.0,
-            },
-        )?;
+        rows.prepare_cached(HEAD)?.execute(named_params! {
+            ":fence": head.fence,
+            ":boot_id": head.boot,
+            ":mode": word(head.with.mode),
+            ":fingerprint": head.with.fingerprint,
+            ":plugin_digest": head.with.plugin_digest,
+            ":contract": head.with.contract,
+            ":generation": head.generation,
+            ":read_began_at": head.read_began_at.0,
+        })?;
         Self::go_on(rows, path, lease, small_pages)
     }
 
     /// Goes on with a file that another run left at its last checkpoint.
     pub(super) fn resume(path: &Path, fence: i64, lease: LeaseCheck) -> Result<Self, StoreError> {
         let file = open_alone(path)?;
-        file.execute(
-            "UPDATE staged_head SET fence = :fence, standings_of = NULL",
-            named_params! { ":fence": fence },
-        )?;
+        file.prepare_cached("UPDATE staged_head SET fence = :fence, standings_of = NULL")?
+            .execute(named_params! { ":fence": fence })?;
         Self::go_on(Rows::File(file), path, lease, 0)
     }
 
@@ -317,19 +313,24 @@ impl Writer {
         match kind {
             Entity::User => {
                 self.rows = Some(StagedRows::default());
-                self.file.execute("DELETE FROM staged_user", [])?
+                self.file.prepare_cached("DELETE FROM staged_user")?.execute([])?
             }
-            Entity::Group => self.file.execute("UPDATE staged_group SET is_listed = 0", [])?,
+            Entity::Group => self
+                .file
+                .prepare_cached("UPDATE staged_group SET is_listed = 0")?
+                .execute([])?,
             Entity::Membership => {
-                self.file.execute("DELETE FROM staged_list_part", [])?;
                 self.file
-                    .execute("UPDATE staged_group SET list_state = 0, read_at = NULL", [])?
+                    .prepare_cached("DELETE FROM staged_list_part")?
+                    .execute([])?;
+                self.file
+                    .prepare_cached("UPDATE staged_group SET list_state = 0, read_at = NULL")?
+                    .execute([])?
             }
         };
-        self.file.execute(
-            "DELETE FROM staged_skip WHERE kind = :kind",
-            named_params! { ":kind": kind_number(kind) },
-        )?;
+        self.file
+            .prepare_cached("DELETE FROM staged_skip WHERE kind = :kind")?
+            .execute(named_params! { ":kind": kind_number(kind) })?;
         Ok(())
     }
 
@@ -369,7 +370,8 @@ impl Writer {
         self.lease.may_write()?;
         self.spill()?;
         self.file
-            .execute(KEEP, named_params! { ":state": state, ":now": now.0 })?;
+            .prepare_cached(KEEP)?
+            .execute(named_params! { ":state": state, ":now": now.0 })?;
         self.file.execute_batch("COMMIT; BEGIN")?;
         Ok(())
     }
@@ -385,7 +387,7 @@ impl Writer {
                     (SELECT coalesce(max(person_no), 0) FROM staged_person)
                         - (SELECT count(*) FROM staged_user)
                 )";
-        let counts = self.file.query_row(COUNT, [], |row| {
+        let counts = self.file.prepare_cached(COUNT)?.query_row([], |row| {
             Ok(StagedCounts {
                 users: unsigned(row.get(0)?),
                 groups: unsigned(row.get(1)?),
@@ -473,7 +475,7 @@ pub(super) fn skip_counts(run_file: &Connection) -> Result<SkipCounts, StoreErro
             (SELECT count(DISTINCT external_id) FROM staged_skip WHERE kind = 1),
             (SELECT count(DISTINCT external_id) FROM staged_skip WHERE kind = 2),
             (SELECT count(DISTINCT external_id) FROM staged_skip WHERE kind = 3)";
-    let counts = run_file.query_row(COUNT, [], |row| {
+    let counts = run_file.prepare_cached(COUNT)?.query_row([], |row| {
         Ok(SkipCounts {
             users: unsigned(row.get(0)?),
             groups: unsigned(row.get(1)?),

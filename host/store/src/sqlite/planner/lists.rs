@@ -32,7 +32,7 @@ struct Fate {
 
 /// Writes which lists change, and what readers see of that.
 pub(super) fn plan(run_file: &Connection, people: &People) -> Result<(), StoreError> {
-    let mut groups = run_file.prepare(GROUPS)?;
+    let mut groups = run_file.prepare_cached(GROUPS)?;
     let mut groups = groups.query([])?;
     let mut lists = Lists::new(run_file, people)?;
     while let Some(row) = groups.next()? {

@@ -37,10 +37,14 @@ pub(super) fn make(
     let directory = named_params! { ":directory_key": scope.directory_key };
     // The directory may have changed since they were looked up.
     if standings_of(&transaction)? != Some(scope.generation) {
-        transaction.execute(include_str!("../sql/plan/standings.sql"), directory)?;
+        transaction
+            .prepare_cached(include_str!("../sql/plan/standings.sql"))?
+            .execute(directory)?;
     }
     let met = people::meet(&transaction, scope.directory_key)?;
-    let new_groups = transaction.execute(include_str!("../sql/plan/1_new_groups.sql"), directory)?;
+    let new_groups = transaction
+        .prepare_cached(include_str!("../sql/plan/1_new_groups.sql"))?
+        .execute(directory)?;
     let base = give_keys(
         &transaction,
         met.new_users(),
@@ -48,9 +52,15 @@ pub(super) fn make(
         take_keys,
     )?;
     let people = met.with_keys(&transaction, base)?;
-    transaction.execute(include_str!("../sql/plan/2_staged_groups.sql"), directory)?;
-    transaction.execute(include_str!("../sql/plan/3_groups.sql"), [])?;
-    transaction.execute(include_str!("../sql/plan/4_absent_groups.sql"), directory)?;
+    transaction
+        .prepare_cached(include_str!("../sql/plan/2_staged_groups.sql"))?
+        .execute(directory)?;
+    transaction
+        .prepare_cached(include_str!("../sql/plan/3_groups.sql"))?
+        .execute([])?;
+    transaction
+        .prepare_cached(include_str!("../sql/plan/4_absent_groups.sql"))?
+        .execute(directory)?;
     lists::plan(&transaction, &people)?;
     let summary = summary(&transaction, &scope, now)?;
     transaction.commit()?;
@@ -68,7 +78,9 @@ pub(super) fn make(
 
 /// The generation in which what the file keeps of the store holds.
 fn standings_of(run_file: &Connection) -> Result<Option<i64>, StoreError> {
-    Ok(run_file.query_row("SELECT standings_of FROM staged_head", [], |row| row.get(0))?)
+    Ok(run_file
+        .prepare_cached("SELECT standings_of FROM staged_head")?
+        .query_row([], |row| row.get(0))?)
 }
 
 /// Gives new users and groups their keys, those of users first. Returns the number that they follow.
@@ -86,7 +98,9 @@ fn give_keys(
     } else {
         0
     };
-    run_file.execute(GIVE, named_params! { ":base": base, ":users": users })?;
+    run_file
+        .prepare_cached(GIVE)?
+        .execute(named_params! { ":base": base, ":users": users })?;
     Ok(base)
 }
 
@@ -97,41 +111,47 @@ pub(super) fn take_keys(store: &Connection, count: i64) -> Result<i64, StoreErro
         SET next_key = next_key + :count
         WHERE only = 1
         RETURNING next_key - :count";
-    let first = store.query_row(TAKE, named_params! { ":count": count }, |row| row.get(0))?;
+    let first = store
+        .prepare_cached(TAKE)?
+        .query_row(named_params! { ":count": count }, |row| row.get(0))?;
     Ok(first)
 }
 
 fn summary(run_file: &Connection, scope: &RunScope, now: UnixMillis) -> Result<PlanSummary, StoreError> {
     let recent = recent::deletions(run_file, scope, now)?;
     let keys = named_params! { ":tenant_id": scope.tenant_id, ":directory_key": scope.directory_key };
-    let mut summary = run_file.query_row(include_str!("../sql/plan/counts.sql"), keys, |row| {
-        let count = |column: usize| row.get::<_, i64>(column).map(unsigned);
-        let planned = |stored: u64, created, updated, deleted: u64, skipped| PlannedCounts {
-            created,
-            updated,
-            deleted,
-            unchanged: stored.saturating_sub(updated).saturating_sub(deleted),
-            skipped,
-        };
-        let stored = StoredCounts {
-            users: count(0)?,
-            groups: count(1)?,
-            memberships: count(2)?,
-        };
-        Ok(PlanSummary {
-            stored,
-            is_first: row.get(3)?,
-            users: planned(stored.users, count(4)?, count(5)?, count(6)?, count(13)?),
-            groups: planned(stored.groups, count(7)?, count(8)?, count(9)?, count(14)?),
-            memberships: planned(stored.memberships, count(10)?, 0, count(11)?, count(15)?),
-            memberships_deleted_with_user: count(12)?,
-            recent,
-            moved: 0,
-        })
-    })?;
+    let mut summary = run_file
+        .prepare_cached(include_str!("../sql/plan/counts.sql"))?
+        .query_row(keys, |row| {
+            let count = |column: usize| row.get::<_, i64>(column).map(unsigned);
+            let planned = |stored: u64, created, updated, deleted: u64, skipped| PlannedCounts {
+                created,
+                updated,
+                deleted,
+                unchanged: stored.saturating_sub(updated).saturating_sub(deleted),
+                skipped,
+            };
+            let stored = StoredCounts {
+                users: count(0)?,
+                groups: count(1)?,
+                memberships: count(2)?,
+            };
+            Ok(PlanSummary {
+                stored,
+                is_first: row.get(3)?,
+                users: planned(stored.users, count(4)?, count(5)?, count(6)?, count(13)?),
+                groups: planned(stored.groups, count(7)?, count(8)?, count(9)?, count(14)?),
+                memberships: planned(stored.memberships, count(10)?, 0, count(11)?, count(15)?),
+                memberships_deleted_with_user: count(12)?,
+                recent,
+                moved: 0,
+            })
+        })?;
     // Nobody loses an address when all are new: a first sync sorts none.
     if summary.users.updated + summary.users.deleted > 0 {
-        let moved = run_file.query_row(include_str!("../sql/plan/moved.sql"), [], |row| row.get(0))?;
+        let moved = run_file
+            .prepare_cached(include_str!("../sql/plan/moved.sql"))?
+            .query_row([], |row| row.get(0))?;
         summary.moved = unsigned(moved);
     }
     Ok(summary)

@@ -81,7 +81,7 @@ impl Met {
             SELECT person_no, row_no, active, user_key, was_live, differs
             FROM staged_user
             ORDER BY row_no";
-        let mut put = run_file.prepare(PUT)?;
+        let mut put = run_file.prepare_cached(PUT)?;
         let mut put = put.query([])?;
         while let Some(row) = put.next()? {
             let (person_no, row_no, is_live): (_, u32, _) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -120,8 +120,8 @@ impl Met {
         if self.keys.iter().skip(1).all(|key| *key != 0) {
             return Ok(());
         }
-        let mut known = run_file.prepare(KNOWN)?;
-        let mut listed = run_file.prepare(LISTED)?;
+        let mut known = run_file.prepare_cached(KNOWN)?;
+        let mut listed = run_file.prepare_cached(LISTED)?;
         let mut listed = listed.query([])?;
         while let Some(row) = listed.next()? {
             let person_no = row.get(0)?;
@@ -159,8 +159,8 @@ impl Met {
             WHERE directory_key = :directory_key";
         const IS_LIVE: &str = "
             SELECT EXISTS (SELECT 1 FROM directory_user WHERE user_key = ?1 AND deleted_at IS NULL)";
-        let mut is_live = run_file.prepare(IS_LIVE)?;
-        let mut known = run_file.prepare(KNOWN)?;
+        let mut is_live = run_file.prepare_cached(IS_LIVE)?;
+        let mut known = run_file.prepare_cached(KNOWN)?;
         let mut known = known.query(named_params! { ":directory_key": directory_key })?;
         while let Some(row) = known.next()? {
             let key = row.get(0)?;
@@ -197,7 +197,7 @@ impl Met {
         const PLAN: &str = "
             INSERT INTO plan_user (user_key, person_no, row_no, operation)
             VALUES (?1, ?2, nullif(?3, 0), iif(?3 = 0, NULL, 1))";
-        let mut plan = run_file.prepare(PLAN)?;
+        let mut plan = run_file.prepare_cached(PLAN)?;
         for (key, new) in (base + 1..).zip(&self.new) {
             plan.execute((key, new.person_no, new.row_no))?;
             if new.row_no > 0 {

@@ -37,7 +37,8 @@ pub(in super::super) fn rows(
 /// Whether the file has a plan, and one of this version. An earlier one is stale.
 fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
     const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.plan_head)";
-    Ok(run_file::is_of_this_version(run_file)? && run_file.query_row(HAS, [], |row| row.get(0))?)
+    Ok(run_file::is_of_this_version(run_file)?
+        && run_file.prepare_cached(HAS)?.query_row([], |row| row.get(0))?)
 }
 
 fn id(text: String) -> Result<ExternalId, StoreError> {
@@ -51,7 +52,7 @@ fn entities(
     operation: Operation,
     limit: u64,
 ) -> Result<Vec<PlannedRow>, StoreError> {
-    let mut statement = run_file.prepare(statement)?;
+    let mut statement = run_file.prepare_cached(statement)?;
     let mut found = statement.query(named_params! {
         ":operation": operation_number(operation),
         ":limit": signed(limit),
@@ -93,9 +94,9 @@ fn memberships(
         LEFT JOIN plan_user AS p ON p.user_key = k.user_key
         LEFT JOIN user_identity AS i ON i.user_key = k.user_key
         LEFT JOIN staged_person AS n ON n.person_no = p.person_no";
-    let mut lists = run_file.prepare(LISTS)?;
+    let mut lists = run_file.prepare_cached(LISTS)?;
     let mut lists = lists.query(named_params! { ":operation": operation_number(operation) })?;
-    let mut user = run_file.prepare(USER)?;
+    let mut user = run_file.prepare_cached(USER)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut rows = Vec::new();
     while rows.len() < limit {
@@ -157,7 +158,7 @@ pub(in super::super) fn users_who_go(
         SELECT reason, user_key
         FROM plan_user
         WHERE operation = 3";
-    let mut going = transaction.prepare(GOING)?;
+    let mut going = transaction.prepare_cached(GOING)?;
     let mut going = going.query([])?;
     let mut by_reason = BTreeMap::<String, RoaringTreemap>::new();
     while let Some(row) = going.next()? {

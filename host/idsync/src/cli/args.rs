@@ -349,10 +349,10 @@ pub struct ServeArguments {
     )]
     pub listen: String,
     /// How many runs there may be at once
-    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_runs: u32,
     /// How many of them may be of one tenant
-    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS_PER_TENANT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", env = "IDSYNC_MAX_RUNS_PER_TENANT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_runs_per_tenant: u32,
     /// How long changes are kept for `changes`, from 1d to 10 years (3650d)
     #[arg(long, value_name = "DURATION", env = "IDSYNC_KEEP_CHANGES", default_value = "30d", value_parser = keep_changes)]

@@ -179,7 +179,7 @@ impl SqliteStore {
         }
         let run = run.clone();
         self.beside(move |shared| {
-            if let Some(rows) = staging.and_then(|staging| staging.take_rows()) {
+            if let Some(rows) = staging.and_then(|staging| staging.rows().take()) {
                 return writer::skipped(&rows);
             }
             let path = shared.files.staging(&run);
@@ -201,11 +201,9 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let staging = lock(&self.stagings).get(run).cloned();
         if let Some(staging) = staging
-            && let Some(mut rows) = staging.take_rows()
+            && let Some(rows) = &mut *staging.rows()
         {
-            let done = work(&mut rows);
-            staging.keep_rows(rows);
-            return done;
+            return work(rows);
         }
         let mut store = self.appliers.take()?;
         connection::attach_run_file(&store, &self.files.staging(run))?;
@@ -214,8 +212,12 @@ impl Shared {
 
     /// Writes the rows of a run that are in memory to its file, for whom they must lie there.
     fn spill(&self, run: &RunId) -> Result<(), StoreError> {
-        let staging = lock(&self.stagings).get(run).cloned();
-        match staging.and_then(|staging| staging.take_rows()) {
+        let Some(staging) = lock(&self.stagings).get(run).cloned() else {
+            return Ok(());
+        };
+        // Nobody looks for the file before it is whole.
+        let mut rows = staging.rows();
+        match rows.take() {
             Some(rows) => small::spill(&rows, &self.files.staging(run)),
             None => Ok(()),
         }
@@ -232,7 +234,7 @@ impl Shared {
         for run in runs {
             let staging = lock(&self.stagings).remove(run);
             // Here, and not where the run lets go of it: it takes a moment.
-            drop(staging.and_then(|staging| staging.take_rows()));
+            drop(staging.and_then(|staging| staging.rows().take()));
             remove_database(&self.files.staging(run));
         }
     }

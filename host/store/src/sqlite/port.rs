@@ -488,8 +488,13 @@ impl Store for SqliteStore {
         facts: RunFacts,
     ) -> Result<RunRecord, StoreError> {
         let (of_tenant, asked) = (tenant.clone(), run.clone());
-        self.read(move |store| scope::run(store, &of_tenant, &asked))
-            .await?;
+        let may_write = self
+            .read(move |store| scope::run(store, &of_tenant, &asked))
+            .await;
+        if let Err(StoreError::RunEnded { .. } | StoreError::LeaseLost { .. }) = may_write {
+            lock(&self.shared.stagings).remove(run);
+        }
+        may_write?;
         let keeps = matches!(
             end,
             RunEnd::Failed {

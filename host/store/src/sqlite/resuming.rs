@@ -13,7 +13,7 @@ use super::run_file;
 use super::scope;
 use super::staging::StagingFile;
 use super::word::{from_word, unsigned};
-use super::writer::{LeaseCheck, Writer};
+use super::writer::{LeaseCheck, Rows, Writer};
 use super::{Shared, lock};
 use crate::{ReadWith, Resumable, StoreError};
 
@@ -70,11 +70,8 @@ pub(super) fn create(
         generation: scope.generation,
         read_began_at: UnixMillis(scope.read_began_at),
     };
-    let small = match shared.small_pages {
-        0 => None,
-        pages => Some((shared.small.take()?, pages)),
-    };
-    let writer = Writer::create(&path, &head, lease_check(shared, tenant, run)?, small)?;
+    let rows = Rows::none(&path, &shared.small, shared.small_pages)?;
+    let writer = Writer::begin(rows, &path, &head, lease_check(shared, tenant, run)?)?;
     transaction.commit()?;
     start(shared, writer, run)
 }

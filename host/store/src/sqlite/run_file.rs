@@ -11,8 +11,9 @@ use super::connection::PAGE_BYTES;
 use super::files::make_private;
 use crate::StoreError;
 
-/// Of the tables in a run's file. What an earlier program left with other ones is not gone on from.
-const VERSION: i64 = 6;
+/// Of the tables in a run's file: what a program of before left with other ones is not gone on from. It goes up with each
+/// change of them.
+const VERSION: i64 = 1;
 
 /// Writes an empty file to `path`, where there is none.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {

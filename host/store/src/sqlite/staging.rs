@@ -1,7 +1,7 @@
 //! The file of one run: a thread of its own writes what is put, in the order in which it was put.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use idsync_model::{Clock, Entity, ExternalId, ExternalIds, Group, PagePart, RunId, Skip, UnixMillis, User};
@@ -93,14 +93,9 @@ impl StagingFile {
         answered.await.map_err(|_| self.closed())?.map(Some)
     }
 
-    /// The rows of one that is finished, where they are in memory. Who takes them and does not keep them drops them.
-    pub(super) fn take_rows(&self) -> Option<Lent> {
-        lock(&self.rows).take()
-    }
-
-    /// Gives back what was taken.
-    pub(super) fn keep_rows(&self, rows: Lent) {
-        *lock(&self.rows) = Some(rows);
+    /// The rows of one that is finished, where they are in memory.
+    pub(super) fn rows(&self) -> MutexGuard<'_, Option<Lent>> {
+        lock(&self.rows)
     }
 
     fn closed(&self) -> StoreError {

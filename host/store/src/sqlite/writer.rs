@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use idsync_model::{
     Entity, ExternalId, ExternalIds, Group, MembersVersion, PagePart, RunId, Skip, TenantName, UnixMillis,
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::connection::open_run_file;
 use super::numbers::Numbers;
-use super::pool::Lent;
+use super::pool::{Lent, Pool};
 use super::resuming::Head;
 use super::staged_rows::StagedRows;
 use super::standing::Directory;
@@ -37,8 +38,20 @@ impl LeaseCheck {
 pub(super) enum Rows {
     /// The run's own file.
     File(Connection),
-    /// The memory of a connection to the store.
-    Memory(Lent),
+    /// The memory of a connection to the store, as long as they take no more pages.
+    Memory { store: Lent, most_pages: i64 },
+}
+
+impl Rows {
+    /// None yet, in memory where they may take a page of it.
+    pub(super) fn none(path: &Path, small: &Arc<Pool>, most_pages: i64) -> Result<Self, StoreError> {
+        if most_pages > 0 {
+            let store = small.take()?;
+            return Ok(Self::Memory { store, most_pages });
+        }
+        run_file::create(path)?;
+        Ok(Self::File(open_alone(path)?))
+    }
 }
 
 impl Deref for Rows {
@@ -47,18 +60,17 @@ impl Deref for Rows {
     fn deref(&self) -> &Connection {
         match self {
             Self::File(file) => file,
-            Self::Memory(store) => store,
+            Self::Memory { store, .. } => store,
         }
     }
 }
 
-/// The file, in a transaction from checkpoint to checkpoint. No other process can read or write it while this one has
-/// it, so who takes the lease meanwhile begins another file, and what is written here counts no more.
+/// The rows, in a transaction from checkpoint to checkpoint. No other process can read or write a file while this one has
+/// it, so who takes the lease meanwhile begins another one, and what is written here counts no more.
 pub(super) struct Writer {
+    /// The run's file, or what stands for it in memory until there is a checkpoint.
     pub(super) file: Rows,
     path: PathBuf,
-    /// So many pages may be in memory.
-    small_pages: i64,
     lease: LeaseCheck,
     directory: Directory,
     numbers: Numbers,
@@ -67,13 +79,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins with no rows, in memory where there is `small` for them, which takes so many pages.
-    pub(super) fn create(
-        path: &Path,
-        head: &Head,
-        lease: LeaseCheck,
-        small: Option<(Lent, i64)>,
-    ) -> Result<Self, StoreError> {
+    /// Begins where there are no rows yet, of which the run's file is to be at `path`.
+    pub(super) fn begin(rows: Rows, path: &Path, head: &Head, lease: LeaseCheck) -> Result<Self, StoreError> {
         const HEAD: &str = "
             INSERT INTO staged_head (
                 only, fence, boot_id, mode, fingerprint, plugin_digest, contract, generation, standings_of, read_began_at
@@ -82,13 +89,6 @@ impl Writer {
                 1, :fence, :boot_id, :mode, :fingerprint, :plugin_digest, :contract, :generation, :generation,
                 :read_began_at
             )";
-        let (rows, small_pages) = match small {
-            Some((store, pages)) => (Rows::Memory(store), pages),
-            None => {
-                run_file::create(path)?;
-                (Rows::File(open_alone(path)?), 0)
-            }
-        };
         rows.prepare_cached(HEAD)?.execute(named_params! {
             ":fence": head.fence,
             ":boot_id": head.boot,
@@ -99,7 +99,7 @@ impl Writer {
             ":generation": head.generation,
             ":read_began_at": head.read_began_at.0,
         })?;
-        Self::go_on(rows, path, lease, small_pages)
+        Self::go_on(rows, path, lease)
     }
 
     /// Goes on with a file that another run left at its last checkpoint.
@@ -107,10 +107,10 @@ impl Writer {
         let file = open_alone(path)?;
         file.prepare_cached("UPDATE staged_head SET fence = :fence, standings_of = NULL")?
             .execute(named_params! { ":fence": fence })?;
-        Self::go_on(Rows::File(file), path, lease, 0)
+        Self::go_on(Rows::File(file), path, lease)
     }
 
-    fn go_on(file: Rows, path: &Path, lease: LeaseCheck, small_pages: i64) -> Result<Self, StoreError> {
+    fn go_on(file: Rows, path: &Path, lease: LeaseCheck) -> Result<Self, StoreError> {
         file.execute_batch("BEGIN")?;
         let scope = scope::run(&lease.store, &lease.tenant, &lease.run)?;
         Ok(Self {
@@ -118,7 +118,6 @@ impl Writer {
             numbers: Numbers::of(&file)?,
             rows: None,
             path: path.to_owned(),
-            small_pages,
             file,
             lease,
         })
@@ -161,7 +160,7 @@ impl Writer {
 
     /// Moves rows that are in memory to the run's file.
     fn spill(&mut self) -> Result<(), StoreError> {
-        if let Rows::Memory(store) = &self.file {
+        if let Rows::Memory { store, .. } = &self.file {
             store.execute_batch("COMMIT")?;
             small::spill(store, &self.path)?;
             let file = open_alone(&self.path)?;
@@ -173,7 +172,7 @@ impl Writer {
 
     fn spill_where_large(&mut self) -> Result<(), StoreError> {
         match &self.file {
-            Rows::Memory(store) if small::pages(store)? > self.small_pages => self.spill(),
+            Rows::Memory { store, most_pages } if small::pages(store)? > *most_pages => self.spill(),
             _ => Ok(()),
         }
     }
@@ -420,7 +419,7 @@ impl Writer {
             .execute_batch("UPDATE staged_head SET is_finished = 1; COMMIT")?;
         match self.file {
             Rows::File(_) => Ok(None),
-            Rows::Memory(store) => Ok(Some(store)),
+            Rows::Memory { store, .. } => Ok(Some(store)),
         }
     }
 

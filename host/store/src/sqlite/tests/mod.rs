@@ -21,5 +21,6 @@ mod resuming;
 mod rotation;
 mod runs;
 mod schedules;
+mod small;
 mod stagings;
 mod standing;

@@ -73,7 +73,8 @@ pub(super) fn house_with_files() -> House {
     house_where(0)
 }
 
-fn house_where(small_pages: i64) -> House {
+/// One where the rows of a run take so many pages in memory.
+pub(super) fn house_where(small_pages: i64) -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(StandingClock {
         now: AtomicI64::new(1_700_000_000_000),

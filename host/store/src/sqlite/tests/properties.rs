@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use idsync_model::{Entity, Mode, Operation};
 use proptest::prelude::*;
 
-use super::org::{House, Org, Seen, group, house, user};
+use super::org::{House, Org, Seen, group, house_where, user};
+use crate::sqlite::SMALL_PAGES;
 use crate::{ChangeBody, ChangeRow, Directory, RunFacts};
 
 const USERS: usize = 7;
@@ -118,6 +119,11 @@ pub(super) fn org(state: &State, known: &mut BTreeMap<String, Vec<String>>) -> (
     (read, whole)
 }
 
+/// No run is small, all are at first, all are to the end.
+fn small_pages() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(0), Just(1), Just(SMALL_PAGES)]
+}
+
 /// The place of a change in the order of RUNS §3.3.
 fn place(change: &ChangeRow) -> u8 {
     match change.body {
@@ -164,8 +170,8 @@ async fn apply(house: &House, directory: &Directory, read: &Org) -> u64 {
     applied.changes
 }
 
-async fn check(states: Vec<State>) {
-    let house = house();
+async fn check(states: Vec<State>, small_pages: i64) {
+    let house = house_where(small_pages);
     let directory = house.directory("acme").await;
     // Another directory of the tenant, whose changes stand between.
     let other = house.directory("other").await;
@@ -208,10 +214,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn runs_2_5_the_store_ends_in_what_was_read_and_runs_8_5_the_changes_replay_to_it(states in states()) {
+    fn runs_2_5_the_store_ends_in_what_was_read_and_runs_8_5_the_changes_replay_to_it(
+        states in states(),
+        small_pages in small_pages(),
+    ) {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()
-            .block_on(check(states));
+            .block_on(check(states, small_pages));
     }
 }

@@ -56,6 +56,28 @@ pub fn usual() -> Result<()> {
     // Another member is one who goes and one who comes.
     directory.apply(plan, few.users + 2 * few.groups)?;
     ends(&Stretch::Kept("apply of a few changes"));
+    small_runs()
+}
+
+/// What a run costs however small it is, which a service with many directories pays most for.
+fn small_runs() -> Result<()> {
+    const SMALL: Org = Org {
+        users: 100,
+        groups: 10,
+        per_group: 10,
+    };
+    let mut directory = Directory::new()?;
+    let mut sync = |changes| {
+        let staged = directory.stage(SMALL, Changed::default())?;
+        let plan = directory.plan(staged)?;
+        directory.apply(plan, changes)
+    };
+    sync(SMALL.rows())?;
+    ends(&Stretch::Before);
+    for _ in 0..20 {
+        sync(0)?;
+    }
+    ends(&Stretch::Kept("20 syncs of a small org"));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
 use crate::limits::Pool;
@@ -120,8 +120,7 @@ fn pooling_config(pool: &Pool) -> Config {
         .table_elements(pool.table_elements)
         .linear_memory_keep_resident(KEPT_BYTES)
         .table_keep_resident(4096)
-        .max_unused_warm_slots(16)
-        .pagemap_scan(Enabled::Auto);
+        .max_unused_warm_slots(16);
     let mut config = compiling_config();
     config.allocation_strategy(pooling);
     config

@@ -27,7 +27,7 @@ pub(super) fn apply(
     if telling::is_large(&plan.summary) {
         // The commit would copy the journal itself, and what can be done beside that would have to wait.
         store.pragma_update(None, "wal_autocheckpoint", 0)?;
-        store.is_kept = false;
+        store.close_after_use();
     }
     let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let applied = write(&transaction, paths, plan, facts, clock)?;

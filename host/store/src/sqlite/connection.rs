@@ -26,6 +26,7 @@ pub(super) fn steps() -> Vec<M<'static>> {
             to_version_4::bring_over,
         ),
         M::up(include_str!("migrations/0005_rows_in_order.sql")),
+        M::up(include_str!("migrations/0006_files_with_a_version.sql")),
     ]
 }
 
@@ -150,7 +151,8 @@ pub(super) fn attach_run_file(store: &Connection, path: &Path) -> Result<(), Sto
     Ok(())
 }
 
-/// Lets the run's file go, and what was read of the store: others write before its next use.
+/// Lets the run's file go, and what was read of the store: others write before its next use. SQLite compiles all
+/// statements of the connection anew after this.
 pub(super) fn detach_run_file(store: &Connection) -> Result<bool, StoreError> {
     store.execute_batch("DETACH DATABASE beside")?;
     store.release_memory()?;

@@ -134,8 +134,18 @@ pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// What follows the name of a database file in the names of its journals.
-const JOURNALS: [&str; 3] = ["-journal", "-wal", "-shm"];
+/// What follows the name of a database file in the name that it has while it is written.
+const UNFINISHED: &str = "-new";
+
+/// What follows the name of a database file in the names of those that go with it.
+const BESIDE: [&str; 4] = ["-journal", "-wal", "-shm", UNFINISHED];
+
+/// Where a database file lies until all of it is written.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
 
 fn runs_in(folder: &Path) -> Result<HashSet<RunId>, StoreError> {
     let failed = |source| StoreError::File {
@@ -151,19 +161,19 @@ fn runs_in(folder: &Path) -> Result<HashSet<RunId>, StoreError> {
     Ok(runs)
 }
 
-/// The run whose database or journal has this name.
+/// The run whose database, or what goes with it, has this name.
 fn run_of(name: &str) -> Option<RunId> {
-    let database = JOURNALS
+    let database = BESIDE
         .iter()
-        .find_map(|journal| name.strip_suffix(journal))
+        .find_map(|suffix| name.strip_suffix(suffix))
         .unwrap_or(name);
     database.strip_suffix(".db")?.parse().ok()
 }
 
-/// Removes a database file with its journals. What is not there need not go; what can't be removed is said in the log
+/// Removes a database file with what goes with it. What is not there need not go; what can't be removed is said in the log
 /// and harms nothing.
 pub(super) fn remove_database(path: &Path) {
-    for suffix in [""].into_iter().chain(JOURNALS) {
+    for suffix in [""].into_iter().chain(BESIDE) {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match fs::remove_file(&name) {

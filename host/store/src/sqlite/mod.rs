@@ -179,7 +179,7 @@ impl SqliteStore {
         }
         let run = run.clone();
         self.beside(move |shared| {
-            if let Some(rows) = staging.and_then(|staging| staging.rows().take()) {
+            if let Some(rows) = staging.and_then(|staging| staging.take_rows()) {
                 return writer::skipped(&rows);
             }
             let path = shared.files.staging(&run);
@@ -193,17 +193,21 @@ impl SqliteStore {
 }
 
 impl Shared {
-    /// Works with the store and the rows of a run that has read all, wherever they are.
+    /// Works with the store and the rows of a run that has read all, wherever they are. The writer may be locked in the
+    /// work; who has it may not ask for this.
     fn with_rows<T>(
         &self,
         run: &RunId,
         work: impl FnOnce(&mut Lent) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let staging = lock(&self.stagings).get(run).cloned();
-        if let Some(staging) = staging
-            && let Some(rows) = &mut *staging.rows()
+        let _alone = staging.as_ref().map(|staging| staging.alone());
+        if let Some(staging) = &staging
+            && let Some(mut rows) = staging.take_rows()
         {
-            return work(rows);
+            let done = work(&mut rows);
+            staging.keep_rows(rows);
+            return done;
         }
         let mut store = self.appliers.take()?;
         connection::attach_run_file(&store, &self.files.staging(run))?;
@@ -215,12 +219,15 @@ impl Shared {
         let Some(staging) = lock(&self.stagings).get(run).cloned() else {
             return Ok(());
         };
-        // Nobody looks for the file before it is whole.
-        let mut rows = staging.rows();
-        match rows.take() {
-            Some(rows) => small::spill(&rows, &self.files.staging(run)),
-            None => Ok(()),
+        let _alone = staging.alone();
+        let Some(rows) = staging.take_rows() else {
+            return Ok(());
+        };
+        let spilled = small::spill(&rows, &self.files.staging(run));
+        if spilled.is_err() {
+            staging.keep_rows(rows);
         }
+        spilled
     }
 
     fn drop_files(&self, runs: &[RunId]) {
@@ -232,10 +239,15 @@ impl Shared {
 
     fn drop_stagings(&self, runs: &[RunId]) {
         for run in runs {
-            let staging = lock(&self.stagings).remove(run);
-            // Here, and not where the run lets go of it: it takes a moment.
-            drop(staging.and_then(|staging| staging.rows().take()));
+            self.forget_staging(run);
             remove_database(&self.files.staging(run));
         }
+    }
+
+    /// What the run has in memory goes; its file stays.
+    fn forget_staging(&self, run: &RunId) {
+        let staging = lock(&self.stagings).remove(run);
+        // Here, and not where the run lets go of it: it takes a moment.
+        drop(staging.and_then(|staging| staging.take_rows()));
     }
 }

@@ -127,11 +127,12 @@ fn number_of(place: u32) -> i64 {
 
 /// Gives the file its index of people by id.
 fn index(file: &Connection) -> Result<(), StoreError> {
-    const WHERE: &str = "SELECT schema FROM pragma_table_list WHERE name = 'staged_person'";
-    let schema: String = file.prepare_cached(WHERE)?.query_row([], |row| row.get(0))?;
-    let index = format!(
-        "CREATE UNIQUE INDEX IF NOT EXISTS {schema}.staged_person_by_id ON staged_person (external_id)"
-    );
-    file.execute_batch(&index)?;
+    const INDEX: &str =
+        "CREATE UNIQUE INDEX IF NOT EXISTS main.staged_person_by_id ON staged_person (external_id)";
+    const INDEX_IN_MEMORY: &str =
+        "CREATE UNIQUE INDEX IF NOT EXISTS beside.staged_person_by_id ON staged_person (external_id)";
+    const IS_IN_MEMORY: &str = "SELECT EXISTS (SELECT 1 FROM pragma_database_list WHERE name = 'beside')";
+    let is_in_memory = file.query_row(IS_IN_MEMORY, [], |row| row.get(0))?;
+    file.execute_batch(if is_in_memory { INDEX_IN_MEMORY } else { INDEX })?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::telling::{self, Paths};
 use super::{SqliteStore, lock};
 use super::{
     apply, approval, backup, connection, directories, export, feed, feed_mark, hold, leases, planner, purge,
-    removal, resuming, rotation, runs, schedules, scope, tenants, vault,
+    removal, resuming, rotation, runs, schedules, scope, small, tenants, vault,
 };
 use crate::{
     Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewKey,
@@ -194,9 +194,8 @@ impl Store for SqliteStore {
         self.write(move |store, shared| {
             let (basis, interrupted) = runs::begin(store, &tenant, &new)?;
             // Their files stay, for this run to go on from.
-            let mut stagings = lock(&shared.stagings);
             for run in &interrupted {
-                stagings.remove(run);
+                shared.forget_staging(run);
             }
             Ok(basis)
         })
@@ -339,6 +338,9 @@ impl Store for SqliteStore {
         let (tenant, run) = (tenant.clone(), staging.run().clone());
         self.beside(move |shared| {
             scope::run(&lock(&shared.writer), &tenant, &run)?;
+            if !small::is_beside(&basis.stored) {
+                shared.spill(&run)?;
+            }
             let take_keys = |count| planner::take_keys(&lock(&shared.writer), count);
             shared.with_rows(&run, |store| {
                 planner::make(store, &tenant, &run, basis, shared.clock.now(), take_keys)
@@ -386,16 +388,16 @@ impl Store for SqliteStore {
                 store: &shared.files.database(),
                 run_file: &shared.files.staging(&plan.run),
             };
-            // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's:
-            // also until the journal is copied, because nobody could empty it meanwhile.
-            let mut writer = lock(&shared.writer);
             // A run that has ended has no rows any more; which of the two it is, is what the caller wants to know.
-            apply::present(&writer, &plan)?;
+            apply::present(&lock(&shared.writer), &plan)?;
             if telling::is_large(&plan.summary) {
                 shared.spill(&plan.run)?;
             }
-            let (applied, dropped) = shared.with_rows(&plan.run, |store| {
-                apply::apply(store, paths, &plan, &facts, &*shared.clock)
+            let (mut writer, (applied, dropped)) = shared.with_rows(&plan.run, |store| {
+                // Whoever else writes in this process waits here, however long it takes, and not for a timeout of
+                // SQLite's: also until the journal is copied, because nobody could empty it meanwhile.
+                let writer = lock(&shared.writer);
+                Ok((writer, apply::apply(store, paths, &plan, &facts, &*shared.clock)?))
             })?;
             thread::scope(|scope| {
                 if telling::is_large(&plan.summary) {
@@ -433,7 +435,7 @@ impl Store for SqliteStore {
             );
             match held {
                 Ok((record, dropped)) => {
-                    lock(&shared.stagings).remove(&plan.run);
+                    shared.forget_staging(&plan.run);
                     shared.drop_files(&dropped);
                     Ok(record)
                 }
@@ -492,7 +494,12 @@ impl Store for SqliteStore {
             .read(move |store| scope::run(store, &of_tenant, &asked))
             .await;
         if let Err(StoreError::RunEnded { .. } | StoreError::LeaseLost { .. }) = may_write {
-            lock(&self.shared.stagings).remove(run);
+            let run = run.clone();
+            self.beside(move |shared| {
+                shared.forget_staging(&run);
+                Ok(())
+            })
+            .await?;
         }
         may_write?;
         let keeps = matches!(

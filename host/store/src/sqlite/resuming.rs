@@ -158,7 +158,7 @@ pub(super) fn resume(
     let Some(left) = usable else {
         return Ok(None);
     };
-    lock(&shared.stagings).remove(from);
+    shared.forget_staging(from);
     let path = shared.files.staging(run);
     move_database(&shared.files.staging(from), &path)?;
     let writer = Writer::resume(&path, scope.fence, lease_check(shared, tenant, run)?)?;

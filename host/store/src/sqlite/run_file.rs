@@ -1,6 +1,7 @@
-//! The empty file of a run: made once in a process, and then written where each run has its own. Making the tables in
-//! each by statements takes longer than all else that a small run puts there.
+//! How the file of a run begins: as a copy of an empty one, which is made once in a process. Making the tables in each by
+//! statements takes longer than what a small run puts there.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,11 +9,11 @@ use std::sync::OnceLock;
 use rusqlite::Connection;
 
 use super::connection::PAGE_BYTES;
-use super::files::make_private;
+use super::files::{make_private, unfinished};
 use crate::StoreError;
 
 /// Of the tables in a run's file: what a program of before left with other ones is not gone on from. It goes up with each
-/// change of them.
+/// change of them, and a migration of the store makes held plans stale then.
 const VERSION: i64 = 1;
 
 /// Writes an empty file to `path`, where there is none.
@@ -20,14 +21,20 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     write(path, empty()?)
 }
 
-/// Writes what a file shall have.
+/// Writes what a file shall have. Nobody meets it before it is whole.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    make_private(path)?
+    let new = unfinished(path);
+    make_private(&new)?
         .write_all(bytes)
-        .map_err(|source| StoreError::File {
-            action: "making",
-            path: path.to_owned(),
-            source,
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|source| {
+            // It is in nobody's way, and goes with the files of its run at the latest.
+            let _ = fs::remove_file(&new);
+            StoreError::File {
+                action: "making",
+                path: path.to_owned(),
+                source,
+            }
         })
 }
 

@@ -5,20 +5,38 @@
 use std::path::Path;
 use std::time::Duration;
 
+use idsync_model::StoredCounts;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::connection::{PAGE_BYTES, attach, open_for_apply};
-use super::run_file;
+use super::{planner, run_file};
 use crate::StoreError;
 
-/// How much of the memory of one run's rows is kept for the next one, in pages.
+/// Beside so much that is stored, a plan is no small one whatever was read: all of it may have to go.
+const STORED: u64 = 100_000;
+
+/// How much memory a connection keeps for the next run's rows, in pages.
 const KEPT_PAGES: i64 = (4 << 20) / PAGE_BYTES;
+
+/// Empties the tables of a staging.
+pub(super) const CLEAR: [&str; 8] = [
+    "DROP INDEX IF EXISTS beside.staged_person_by_id",
+    "DELETE FROM staged_head",
+    "DELETE FROM staged_person",
+    "DELETE FROM staged_user",
+    "DELETE FROM staged_group",
+    "DELETE FROM staged_list_part",
+    "DELETE FROM staged_skip",
+    "DELETE FROM staged_checkpoint",
+];
 
 /// A connection to the store with the empty tables of a run beside it, in memory.
 pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
     let mut connection = open_for_apply(store)?;
     attach(&connection, Path::new(":memory:"), 0)?;
+    // What is cleared lies in no file that the next run spills.
+    connection.pragma_update(Some("beside"), "secure_delete", "on")?;
     Backup::new_with_names(&run_file::open_empty()?, "main", &mut connection, "beside")?.run_to_completion(
         i32::MAX,
         Duration::ZERO,
@@ -29,20 +47,14 @@ pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
 
 /// Empties the tables for the next run. Not where they have taken so much that it is better given back.
 pub(super) fn clear(rows: &Connection) -> Result<bool, StoreError> {
-    const CLEAR: &str = "
-        DROP INDEX IF EXISTS beside.staged_person_by_id;
-        DELETE FROM staged_head;
-        DELETE FROM staged_person;
-        DELETE FROM staged_user;
-        DELETE FROM staged_group;
-        DELETE FROM staged_list_part;
-        DELETE FROM staged_skip;
-        DELETE FROM staged_checkpoint";
     if pages(rows)? > KEPT_PAGES {
         return Ok(false);
     }
-    rows.execute_batch(CLEAR)?;
-    rows.execute_batch(include_str!("sql/plan/clear.sql"))?;
+    let transaction = rows.unchecked_transaction()?;
+    for statement in CLEAR.into_iter().chain(planner::CLEAR) {
+        transaction.prepare_cached(statement)?.execute([])?;
+    }
+    transaction.commit()?;
     rows.release_memory()?;
     Ok(true)
 }
@@ -51,6 +63,11 @@ pub(super) fn clear(rows: &Connection) -> Result<bool, StoreError> {
 pub(super) fn pages(rows: &Connection) -> Result<i64, StoreError> {
     let mut pages = rows.prepare_cached("PRAGMA beside.page_count")?;
     Ok(pages.query_row([], |row| row.get(0))?)
+}
+
+/// Whether a plan beside so much stays small.
+pub(super) fn is_beside(stored: &StoredCounts) -> bool {
+    stored.users + stored.groups + stored.memberships <= STORED
 }
 
 /// Writes the rows to the file of their run. They must not be in a transaction.

@@ -48,6 +48,7 @@ pub(super) struct StagingFile {
     is_finished: Mutex<bool>,
     /// Once it is finished, the rows that are in memory.
     rows: Mutex<Option<Lent>>,
+    alone: Mutex<()>,
 }
 
 impl StagingFile {
@@ -77,6 +78,7 @@ impl StagingFile {
             failure,
             is_finished: Mutex::new(false),
             rows: Mutex::new(None),
+            alone: Mutex::new(()),
         })
     }
 
@@ -93,9 +95,19 @@ impl StagingFile {
         answered.await.map_err(|_| self.closed())?.map(Some)
     }
 
-    /// The rows of one that is finished, where they are in memory.
-    pub(super) fn rows(&self) -> MutexGuard<'_, Option<Lent>> {
-        lock(&self.rows)
+    /// Keeps others from looking for the rows while they are worked with.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        lock(&self.alone)
+    }
+
+    /// The rows of one that is finished, where they are in memory. Who takes them and does not keep them drops them.
+    pub(super) fn take_rows(&self) -> Option<Lent> {
+        lock(&self.rows).take()
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn keep_rows(&self, rows: Lent) {
+        *lock(&self.rows) = Some(rows);
     }
 
     fn closed(&self) -> StoreError {

@@ -14,7 +14,7 @@ use crate::{PlanSummary, PlannedCounts, StoreError};
 
 /// Of so few users and groups it is made in less time than another connection takes. Memberships are told as sets, which
 /// takes next to none.
-const FEW: u64 = if cfg!(test) { 2 } else { 20_000 };
+const FEW: u64 = if cfg!(test) { 6 } else { 20_000 };
 
 /// How many rows of the feed are made ahead: some 32 KiB each, so that they need no thought.
 const AHEAD: usize = if cfg!(test) { 1 } else { 32 };

@@ -161,6 +161,8 @@ impl Writer {
     /// Moves rows that are in memory to the run's file.
     fn spill(&mut self) -> Result<(), StoreError> {
         if let Rows::Memory { store, .. } = &self.file {
+            // Whoever took the directory over, or removed it, has dropped its files.
+            self.lease.may_write()?;
             store.execute_batch("COMMIT")?;
             small::spill(store, &self.path)?;
             let file = open_alone(&self.path)?;
@@ -425,7 +427,10 @@ impl Writer {
 
     /// Goes back to the last checkpoint.
     pub(super) fn roll_back(&self) -> Result<(), StoreError> {
-        self.file.execute_batch("ROLLBACK")?;
+        // Rows that could not be moved to a file are in no transaction any more.
+        if !self.file.is_autocommit() {
+            self.file.execute_batch("ROLLBACK")?;
+        }
         Ok(())
     }
 }

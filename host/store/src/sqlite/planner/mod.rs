@@ -14,6 +14,16 @@ use crate::{Plan, PlanSummary, PlannedCounts, RunBasis, StoreError};
 
 pub(super) use rows::{deletes_more, rows, users_who_go};
 
+/// Empties the tables of a plan.
+pub(super) const CLEAR: [&str; 6] = [
+    "DELETE FROM plan_head",
+    "DELETE FROM plan_new_group",
+    "DELETE FROM plan_user",
+    "DELETE FROM plan_staged_group",
+    "DELETE FROM plan_group",
+    "DELETE FROM plan_member_list",
+];
+
 /// Makes the plan of a run beside what it read, which is attached to the store. `take_keys` gives the first of as many keys as are asked for.
 pub(super) fn make(
     store: &mut Connection,
@@ -33,7 +43,10 @@ pub(super) fn make(
             found: unsigned(scope.generation),
         });
     }
-    transaction.execute_batch(include_str!("../sql/plan/clear.sql"))?;
+    // A run plans again when its first plan went stale.
+    for statement in CLEAR {
+        transaction.prepare_cached(statement)?.execute([])?;
+    }
     let directory = named_params! { ":directory_key": scope.directory_key };
     // The directory may have changed since they were looked up.
     if standings_of(&transaction)? != Some(scope.generation) {

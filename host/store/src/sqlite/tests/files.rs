@@ -75,7 +75,7 @@ fn a_store_of_a_newer_version_is_refused_and_stays_as_it_is() {
             refused,
             StoreError::NewerVersion {
                 found: 99,
-                known: 5,
+                known: 6,
                 ..
             }
         ),

@@ -1,14 +1,27 @@
 //! Rows that never become a file, and when they do.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use idsync_model::{ErrorKind, Failure, Mode, TenantName};
+use idsync_model::{DirectoryState, Entity, ErrorKind, Failure, Mode, Operation, RunId, TenantName};
+use rusqlite::Connection;
 
-use super::org::{House, Org, Seen, house, house_where, reopened, user};
-use crate::{RunEnd, RunFacts, StagedCounts};
+use super::org::{House, Org, Seen, beside, house, house_where, reopened, user};
+use crate::sqlite::small;
+use crate::{RunEnd, RunFacts, StagedCounts, StoreError};
 
 fn staged_files(house: &House) -> usize {
     fs::read_dir(house.path().join("staging")).unwrap().count()
+}
+
+/// Where nothing can be written for a run.
+fn block(house: &House, run: &RunId) -> PathBuf {
+    let in_the_way = house.path().join("staging").join(format!("{run}.db-new"));
+    fs::create_dir(&in_the_way).unwrap();
+    in_the_way
 }
 
 fn people(count: usize) -> Org {
@@ -97,7 +110,9 @@ async fn rows_of_one_run_are_not_those_of_the_next() {
     let stranger: TenantName = "stranger".parse().unwrap();
     house.store.add_tenant(&stranger).await.unwrap();
     let theirs = house.directory_of(&stranger, "theirs").await;
-    let org = Org::default().user("ann").group("g", &["ann"]);
+    let mut org = Org::default().user("ann").group("g", &["ann"]);
+    let skip = (Entity::User, "bob".to_owned(), "no e-mail".to_owned());
+    org.skipped.push(skip);
     let failed = |keeps_staging| RunEnd::Failed {
         failure: Failure::new(ErrorKind::Unavailable, "users", "", ""),
         keeps_staging,
@@ -114,7 +129,7 @@ async fn rows_of_one_run_are_not_those_of_the_next() {
             0 => drop(end(false).await.unwrap()),
             1 => drop(end(true).await.unwrap()),
             // Its process died.
-            2 => {}
+            2 => drop(staging),
             3 => drop(
                 house
                     .store
@@ -151,4 +166,167 @@ async fn rows_of_one_run_are_not_those_of_the_next() {
         assert_eq!(house.seen(&theirs).await, Seen::default(), "{way}");
     }
     assert_eq!(house.seen(&acme).await, org.seen());
+}
+
+#[test]
+fn every_table_of_a_run_is_emptied_for_the_next() {
+    const TABLES: &str = "SELECT name FROM beside.sqlite_schema WHERE type = 'table'";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("any.db");
+    Connection::open(&path).unwrap();
+    let rows = small::open(&path).unwrap();
+    let mut tables = rows.prepare(TABLES).unwrap();
+    let tables: Vec<String> = tables
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(tables.len(), 13, "{tables:?}");
+    let cleared: Vec<&str> = small::CLEAR
+        .into_iter()
+        .chain(crate::sqlite::planner::CLEAR)
+        .filter_map(|statement| statement.strip_prefix("DELETE FROM "))
+        .collect();
+    for table in &tables {
+        assert!(cleared.contains(&table.as_str()), "{table}");
+    }
+    assert!(small::clear(&rows).unwrap());
+}
+
+/// What one tenant's run had in memory is in no file of another's, not even where nothing looks.
+#[tokio::test]
+async fn a_file_has_no_trace_of_the_run_before() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let other = house.directory("other").await;
+    let (run, _, staging) = house.begin(&acme, Mode::Full).await;
+    people(300).put(&*staging, house.clock_now()).await;
+    let failed = RunEnd::Failed {
+        failure: Failure::new(ErrorKind::Unavailable, "users", "", ""),
+        keeps_staging: false,
+    };
+    house
+        .store
+        .end_run(&house.tenant, &run, failed, RunFacts::default())
+        .await
+        .unwrap();
+
+    let (run, _, staging) = house.begin(&other, Mode::Full).await;
+    staging.put_users(vec![user("ann")]).await.unwrap();
+    staging.checkpoint(Vec::new()).await.unwrap();
+
+    let file = fs::read(house.path().join("staging").join(format!("{run}.db"))).unwrap();
+    let has = |text: &[u8]| file.windows(text.len()).any(|bytes| bytes == text);
+    assert!(has(b"ann"));
+    assert!(!has(b"user-"));
+}
+
+#[tokio::test]
+async fn rows_that_can_not_be_moved_fail_the_run_which_still_tells_what_it_skipped() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (run, _, staging) = house.begin(&acme, Mode::Full).await;
+    staging.put_users(vec![user("ann")]).await.unwrap();
+    staging
+        .skip(Entity::User, "bob".to_owned(), "no e-mail".to_owned())
+        .await
+        .unwrap();
+    let in_the_way = block(&house, &run);
+
+    let refused = staging.checkpoint(Vec::new()).await;
+
+    assert!(
+        matches!(refused, Err(StoreError::NotWritable { .. })),
+        "{refused:?}"
+    );
+    let failed = RunEnd::Failed {
+        failure: Failure::new(ErrorKind::Host, "staging", "", ""),
+        keeps_staging: true,
+    };
+    let ended = house
+        .store
+        .end_run(&house.tenant, &run, failed, RunFacts::default())
+        .await;
+    assert_eq!(ended.unwrap().users.skipped, 1);
+    fs::remove_dir(in_the_way).unwrap();
+    assert_eq!(staged_files(&house), 0);
+}
+
+#[tokio::test]
+async fn a_plan_whose_rows_could_not_be_shown_can_still_be_applied() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let org = Org::default().user("ann");
+    let plan = house.plan(&acme, &org, Mode::Full).await.unwrap();
+    let in_the_way = block(&house, plan.run());
+    let look = || {
+        house
+            .store
+            .planned_rows(&house.tenant, plan.run(), Entity::User, Operation::Create, 9)
+    };
+    assert!(look().await.is_err());
+    fs::remove_dir(in_the_way).unwrap();
+    assert_eq!(look().await.unwrap().len(), 1);
+
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+
+    assert_eq!(house.seen(&acme).await, org.seen());
+}
+
+#[tokio::test]
+async fn runs_6_3_a_run_that_lost_its_directory_makes_no_file() {
+    let house = house_where(1);
+    let acme = house.directory("acme").await;
+    let (_, _, staging) = house.begin(&acme, Mode::Full).await;
+    let removal = RunId::generate();
+    let process = beside(&house);
+    process
+        .store
+        .remove_directory(&house.tenant, &acme.id, &removal)
+        .await
+        .unwrap();
+
+    staging.put_users(vec![user("ann")]).await.unwrap();
+
+    assert!(staging.flush().await.is_err());
+    drop(staging);
+    assert_eq!(staged_files(&house), 0);
+}
+
+/// Both wait for the one writer, and neither may wait for the other.
+#[test]
+fn a_directory_can_be_disabled_while_its_run_is_planned() {
+    let (tell, told) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(plan_and_disable());
+        tell.send(()).unwrap();
+    });
+    assert_eq!(
+        told.recv_timeout(Duration::from_mins(1)),
+        Ok(()),
+        "they wait for each other"
+    );
+}
+
+async fn plan_and_disable() {
+    let house = Arc::new(house());
+    for n in 0..40 {
+        let directory = house.directory(&format!("acme-{n}")).await;
+        let (_, basis, staging) = house.begin(&directory, Mode::Full).await;
+        people(30).put(&*staging, house.clock_now()).await;
+        let planning = tokio::spawn({
+            let house = Arc::clone(&house);
+            async move { house.store.make_plan(&house.tenant, staging, basis).await }
+        });
+        let id = directory.id;
+        house
+            .store
+            .set_state(&house.tenant, &id, DirectoryState::Disabled, None)
+            .await
+            .unwrap();
+        if let Err(error) = planning.await.unwrap() {
+            assert!(matches!(error, StoreError::RunEnded { .. }), "{error}");
+        }
+    }
 }

@@ -33,6 +33,8 @@ const FORCED_RENEWAL_EVERY: Duration = Duration::from_mins(5);
 /// Under this name the token endpoint's nonce is kept between runs: Okta's is good for days, and without one a run's first
 /// request for a token is only told it.
 const MEMORY: &str = "token-nonce";
+/// How Okta says that a proof is not good, whatever is wrong with it.
+const PROOF_REFUSED: &str = "invalid_dpop_proof";
 /// A longer nonce is not kept, so that the memory stays within its bounds.
 const MOST_KEPT_BYTES: usize = 512;
 /// An assertion whose time was off by more than this is signed once more in the time that the answer told.
@@ -155,21 +157,33 @@ impl<H: Host> Client<'_, H> {
     }
 
     async fn request_token(&self) -> Result<Token, Failure> {
-        let kept = self.recall_nonce().await;
-        let token = self.try_for_token().await?;
-        self.remember_nonce(kept).await;
+        let known = self.recall_nonce().await;
+        let token = match self.try_for_token().await {
+            Err(failure) if known.is_some() && failure.provider_code.as_deref() == Some(PROOF_REFUSED) => {
+                // It may be the nonce, of which an org could say nothing better.
+                *self.auth.token_nonce.borrow_mut() = None;
+                self.host.remember(MEMORY, Vec::new()).await;
+                self.try_for_token().await?
+            }
+            other => other?,
+        };
+        self.remember_nonce(known).await;
         Ok(token)
     }
 
-    /// The nonce that an earlier run left, which is the one to use where none was handed out since. Okta asks for another
-    /// where it is too old.
+    /// The nonce that an earlier run of this org left, which is the one to use where none was handed out since. Okta asks
+    /// for another where it is too old.
     async fn recall_nonce(&self) -> Option<String> {
         if let Some(nonce) = self.auth.token_nonce.borrow().clone() {
             return Some(nonce);
         }
         let kept = String::from_utf8(self.host.recall(MEMORY).await?).ok()?;
-        self.auth.keep_nonce(Nonce::Token, &kept);
-        Some(kept)
+        let (org, nonce) = kept.split_once(' ')?;
+        if org != self.settings.domain.authority() {
+            return None;
+        }
+        self.auth.keep_nonce(Nonce::Token, nonce);
+        Some(nonce.to_owned())
     }
 
     /// Keeps the nonce for the next run, where it is another one than the known.
@@ -179,7 +193,8 @@ impl<H: Host> Client<'_, H> {
             return;
         }
         if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= MOST_KEPT_BYTES) {
-            self.host.remember(MEMORY, nonce.into_bytes()).await;
+            let kept = format!("{} {nonce}", self.settings.domain.authority());
+            self.host.remember(MEMORY, kept.into_bytes()).await;
         }
     }
 

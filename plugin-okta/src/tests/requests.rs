@@ -179,6 +179,43 @@ fn runs_9_2_the_next_run_begins_with_the_nonce_of_the_one_before() {
 }
 
 #[test]
+fn a_kept_nonce_that_an_org_refuses_without_a_word_of_it_is_forgotten() {
+    let mut org = Org::new(5, 3);
+    org.nonce = Some("n1".to_owned());
+    let host = FakeHost::new(org);
+    run(&host).unwrap();
+    let tokens = host.org.borrow().asked_for("/token");
+    host.org.borrow_mut().nonce = None;
+    host.org.borrow_mut().fault("/token", 3, || {
+        Reply::oauth_error(400, "invalid_dpop_proof", "The proof is not valid.")
+    });
+
+    run(&host).unwrap();
+
+    let org = host.org.borrow();
+    let proofs: Vec<_> = org.proofs.iter().filter(|proof| proof["htm"] == "POST").collect();
+    assert_eq!(proofs.len(), tokens + 4);
+    assert!(
+        proofs[tokens..tokens + 3]
+            .iter()
+            .all(|proof| proof["nonce"] == "n1")
+    );
+    assert!(proofs[tokens + 3]["nonce"].is_null());
+    assert_eq!(host.memory.borrow()["token-nonce"], b"");
+}
+
+#[test]
+fn a_nonce_of_another_org_is_not_used() {
+    let mut org = Org::new(5, 3);
+    org.nonce = Some("n1".to_owned());
+    let host = FakeHost::new(org);
+    let kept = b"other.okta.com n1".to_vec();
+    host.memory.borrow_mut().insert("token-nonce".to_owned(), kept);
+    run(&host).unwrap();
+    assert_eq!(host.org.borrow().asked_for("/token"), 2);
+}
+
+#[test]
 fn a_nonce_without_measure_is_used_and_not_kept() {
     let mut org = Org::new(5, 3);
     org.nonce = Some("n".repeat(2_000));

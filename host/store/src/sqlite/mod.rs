@@ -1,8 +1,8 @@
 //! The store on SQLite: one file in the data directory, and one beside it for each run.
 //!
 //! One connection writes, a few read, and an apply has one of its own, a large one two; all of them work on threads that
-//! may block. What a run reads goes to the run's own file, where its plan is made too, so that other runs never wait for
-//! it.
+//! may block. What a run reads goes to tables of the run's own, in memory or in its file, where its plan is made too, so
+//! that other runs never wait for it.
 
 mod apply;
 mod approval;
@@ -56,7 +56,7 @@ use rusqlite::Connection;
 use crate::{SkipCounts, StagingRows, Store, StoreError};
 use files::{DataDir, remove_database};
 use pool::{Lent, Pool};
-use staging::StagingFile;
+use staging::Staging;
 
 /// So many pages of 8 KiB the rows of a run take in memory before they go to a file: those of some thousand users.
 const SMALL_PAGES: i64 = 256;
@@ -79,7 +79,7 @@ struct Shared {
     /// So many pages of a run's rows may be in memory.
     small_pages: i64,
     /// The stagings of runs that have not ended.
-    stagings: Mutex<HashMap<RunId, Arc<StagingFile>>>,
+    stagings: Mutex<HashMap<RunId, Arc<Staging>>>,
     /// This boot of the machine, where it is known.
     boot: Option<String>,
 }

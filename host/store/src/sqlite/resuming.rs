@@ -11,7 +11,7 @@ use super::connection::open_run_file_within;
 use super::files::{DataDir, move_database};
 use super::run_file;
 use super::scope;
-use super::staging::StagingFile;
+use super::staging::Staging;
 use super::word::{from_word, unsigned};
 use super::writer::{LeaseCheck, Rows, Writer};
 use super::{Shared, lock};
@@ -54,7 +54,7 @@ pub(super) fn create(
     tenant: &TenantName,
     run: &RunId,
     with: ReadWith,
-) -> Result<Arc<StagingFile>, StoreError> {
+) -> Result<Arc<Staging>, StoreError> {
     let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let scope = scope::run(&transaction, tenant, run)?;
     note_contract(&transaction, &scope, &with.contract)?;
@@ -130,7 +130,7 @@ pub(super) fn roll_back(files: &DataDir, run: &RunId) {
 }
 
 /// A staging that was taken over, and the plugin's own state at its last checkpoint.
-type Resumed = (Arc<StagingFile>, Vec<u8>);
+type Resumed = (Arc<Staging>, Vec<u8>);
 
 /// Takes over what `from` left. Drops every other staging of the directory, and this one if it is of no use.
 pub(super) fn resume(
@@ -189,9 +189,9 @@ pub(super) fn drop_stagings(
     Ok(())
 }
 
-fn start(shared: &Shared, writer: Writer, run: &RunId) -> Result<Arc<StagingFile>, StoreError> {
+fn start(shared: &Shared, writer: Writer, run: &RunId) -> Result<Arc<Staging>, StoreError> {
     let path = shared.files.staging(run);
-    let staging = Arc::new(StagingFile::start(
+    let staging = Arc::new(Staging::start(
         writer,
         &path,
         run.clone(),

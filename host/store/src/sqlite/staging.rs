@@ -1,4 +1,4 @@
-//! The file of one run: a thread of its own writes what is put, in the order in which it was put.
+//! The staging of one run: a thread of its own writes what is put, in the order in which it was put.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ enum Task {
 }
 
 /// The staging of one run.
-pub(super) struct StagingFile {
+pub(super) struct Staging {
     run: RunId,
     clock: Arc<dyn Clock>,
     tasks: mpsc::Sender<Task>,
@@ -48,11 +48,12 @@ pub(super) struct StagingFile {
     is_finished: Mutex<bool>,
     /// Once it is finished, the rows that are in memory.
     rows: Mutex<Option<Lent>>,
+    /// Held by whoever works with the rows.
     alone: Mutex<()>,
 }
 
-impl StagingFile {
-    /// Starts the writer of the file at `path`.
+impl Staging {
+    /// Starts the writer's thread. `path` is where the run's file is, or is going to be.
     pub(super) fn start(
         writer: Writer,
         path: &Path,
@@ -199,7 +200,7 @@ fn write_all(
 }
 
 #[async_trait]
-impl StagingRows for StagingFile {
+impl StagingRows for Staging {
     fn run(&self) -> &RunId {
         &self.run
     }

@@ -1,4 +1,4 @@
-//! The rows of one run's file, written in a transaction from checkpoint to checkpoint.
+//! The rows of one run, in memory or in its file, written in a transaction from checkpoint to checkpoint.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};

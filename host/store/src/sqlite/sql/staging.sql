@@ -1,4 +1,4 @@
--- The file of one run: what it reads. Each table has one index, its key; that of people gets another one when they are
+-- What one run reads, in its file or in memory. Each table has one index, its key; that of people gets another one when they are
 -- too many to be kept in memory.
 
 -- What the file was read with and by whom: `fence` is the number of the writer's lease, `boot_id` the boot of the

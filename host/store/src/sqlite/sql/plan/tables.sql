@@ -1,4 +1,4 @@
--- The tables of a plan, in the run's file. Numbers for words are those of the store.
+-- The tables of a plan, beside those of what its run reads. Numbers for words are those of the store.
 
 CREATE TABLE plan_new_group (
     n           INTEGER PRIMARY KEY,

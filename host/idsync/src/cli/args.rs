@@ -305,8 +305,14 @@ pub enum RunCommand {
     Show {
         /// The run's id
         run: String,
+        /// How many rows of each kind are listed at most
+        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        /// Lists every row
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
     },
-    /// Applies the plan of a held run: exactly what `run show` lists
+    /// Applies the plan of a held run: exactly what `run show --all` lists
     Approve {
         /// The run's id
         run: String,

@@ -67,6 +67,14 @@ fn text(report: &RunReport) -> String {
         text.push('\n');
     }
     text.push_str(&outcome_lines(report));
+    if report.outcome == Outcome::Held {
+        let _ = writeln!(
+            text,
+            "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, mend \
+             it at the provider and sync again.",
+            report.run
+        );
+    }
     let skipped = report.users.skipped + report.groups.skipped + report.memberships.skipped;
     if skipped > 0 {
         let _ = writeln!(
@@ -116,14 +124,6 @@ pub fn outcome_lines(report: &RunReport) -> String {
         for reason in &held.reasons {
             let _ = writeln!(text, "  {}", reason_text(reason));
         }
-        if report.outcome == Outcome::Held {
-            let _ = writeln!(
-                text,
-                "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, \
-                 mend it at the provider and sync again.",
-                report.run
-            );
-        }
     }
     if let Some(failure) = &report.error {
         text.push_str(&failure_text(failure));
@@ -142,6 +142,11 @@ pub fn outcome_lines(report: &RunReport) -> String {
 }
 
 fn reason_text(reason: &HeldReason) -> String {
+    format!("{} (limit: {})", what_would_go(reason), reason.limit)
+}
+
+/// One reason for which a plan is held, without the limit that it is above.
+pub fn what_would_go(reason: &HeldReason) -> String {
     let (kind, count, of) = (reason.kind.plural(), reason.count, reason.of);
     let what = match reason.rule {
         HoldRule::Share | HoldRule::Count | HoldRule::All => format!("{count} of {of} would go"),
@@ -150,7 +155,7 @@ fn reason_text(reason: &HeldReason) -> String {
             format!("{count} of {of} lose an e-mail address that then belongs to another id")
         }
     };
-    format!("{kind}: {what} (limit: {})", reason.limit)
+    format!("{kind}: {what}")
 }
 
 fn failure_text(failure: &Failure) -> String {

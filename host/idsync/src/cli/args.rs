@@ -141,6 +141,24 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether it may connect to a provider. No arm stands for all others, so that each new command is asked.
+    pub fn asks_a_provider(&self) -> bool {
+        match self {
+            Self::Sync(_) | Self::Serve(_) => true,
+            Self::Directory(command) => command.asks_a_provider(),
+            Self::Plugin(_)
+            | Self::Tenant(_)
+            | Self::Run(_)
+            | Self::Export { .. }
+            | Self::Changes(_)
+            | Self::Backup { .. }
+            | Self::Completions { .. }
+            | Self::Man => false,
+        }
+    }
+}
+
 /// `idsync plugin …`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
@@ -256,6 +274,24 @@ pub enum DirectoryCommand {
         /// An id, an e-mail or a login
         who: String,
     },
+}
+
+impl DirectoryCommand {
+    fn asks_a_provider(&self) -> bool {
+        match self {
+            Self::Verify(_) | Self::Explain { .. } => true,
+            Self::Add { .. }
+            | Self::List
+            | Self::Show(_)
+            | Self::Set { .. }
+            | Self::Schedule { .. }
+            | Self::RotateKey { .. }
+            | Self::Key { .. }
+            | Self::Enable(_)
+            | Self::Disable(_)
+            | Self::Remove { .. } => false,
+        }
+    }
 }
 
 /// A directory by its id or name.

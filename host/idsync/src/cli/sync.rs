@@ -75,6 +75,7 @@ fn text(report: &RunReport) -> String {
             report.run
         );
     }
+    text.push_str(&again_text(report));
     let skipped = report.users.skipped + report.groups.skipped + report.memberships.skipped;
     if skipped > 0 {
         let _ = writeln!(
@@ -84,6 +85,23 @@ fn text(report: &RunReport) -> String {
         );
     }
     text
+}
+
+/// A service lets the next run follow at once on one that went on from another (RUNS §6.4). Where no service runs only the
+/// person who reads this can, so it is said with why.
+fn again_text(report: &RunReport) -> String {
+    if report.resumed_from.is_none() || report.dry_run || report.outcome != Outcome::Succeeded {
+        return String::new();
+    }
+    let since = report
+        .oldest_read_at
+        .as_deref()
+        .unwrap_or("the earlier run began");
+    format!(
+        "Sync again: what the earlier run had read was not read again, so who left or changed at the provider since \
+         {since} may not be seen yet. The next run sees it; where `idsync serve` runs and the directory is enabled, it \
+         follows by itself.\n"
+    )
 }
 
 /// What a run did, or would do, to the rows of each kind.
@@ -181,4 +199,53 @@ fn failure_text(failure: &Failure) -> String {
     }
     text.push_str("Nothing was changed.\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::{EntityCounts, Mode, RunId};
+
+    use super::*;
+
+    fn succeeded() -> RunReport {
+        RunReport {
+            run: RunId::generate(),
+            outcome: Outcome::Succeeded,
+            mode: Mode::Full,
+            dry_run: false,
+            users: EntityCounts::default(),
+            groups: EntityCounts::default(),
+            memberships: EntityCounts::default(),
+            requests: 7,
+            duration_ms: 1_000,
+            waited_ms: 0,
+            peak_memory_bytes: 0,
+            resumed_from: None,
+            oldest_read_at: None,
+            held: None,
+            error: None,
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn runs_6_4_a_sync_that_went_on_says_that_another_must_follow_and_why() {
+        let whole = succeeded();
+        let resumed = RunReport {
+            resumed_from: Some(RunId::generate()),
+            oldest_read_at: Some("2026-03-01T10:00:00Z".to_owned()),
+            ..succeeded()
+        };
+        let dry = RunReport {
+            dry_run: true,
+            ..resumed.clone()
+        };
+
+        let said = text(&resumed);
+
+        assert!(said.contains("Sync again"), "{said}");
+        assert!(said.contains("since 2026-03-01T10:00:00Z"), "{said}");
+        assert!(!text(&whole).contains("Sync again"));
+        assert!(!text(&dry).contains("Sync again"), "a dry run changed nothing");
+    }
 }

@@ -55,8 +55,9 @@ fn text(report: &RunReport) -> String {
             "Dry run: this is what a sync would change. Nothing was changed.\n".to_owned()
         }
         (Outcome::Succeeded, false) => format!(
-            "Synced in {:.1} s with {} requests ({} read).\n",
+            "Synced in {:.1} s{} with {} requests ({} read).\n",
             report.duration_ms as f64 / 1000.0,
+            waited(report),
             report.requests,
             format!("{:?}", report.mode).to_lowercase()
         ),
@@ -85,6 +86,17 @@ fn text(report: &RunReport) -> String {
         );
     }
     text
+}
+
+/// How much of a run's time went by because of the provider's limits, where a person would have noticed.
+fn waited(report: &RunReport) -> String {
+    if report.waited_ms < 1_000 {
+        return String::new();
+    }
+    format!(
+        ", {:.1} s of them waiting for the provider's rate limits,",
+        report.waited_ms as f64 / 1000.0
+    )
 }
 
 /// A service lets the next run follow at once on one that went on from another (RUNS §6.4). Where no service runs only the
@@ -226,6 +238,23 @@ mod tests {
             error: None,
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_sync_that_waited_for_the_providers_limits_says_for_how_long() {
+        let waited = RunReport {
+            duration_ms: 65_000,
+            waited_ms: 41_500,
+            ..succeeded()
+        };
+        let said = text(&waited);
+        assert!(
+            said.contains(
+                "in 65.0 s, 41.5 s of them waiting for the provider's rate limits, with 7 requests"
+            ),
+            "{said}"
+        );
+        assert!(!text(&succeeded()).contains("waiting"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::sync::{counts_table, outcome_lines, what_would_go};
 use crate::app::App;
 use crate::error::CommandError;
 use crate::operation::held::{self, ApprovedView, CancelView};
-use crate::operation::run::{self, Deletion, KINDS, RunLine, RunView};
+use crate::operation::run::{self, Deletion, KINDS, RunLine, RunView, Totals};
 
 pub async fn run(app: &App, command: RunCommand, output: Output) -> Result<u8, CommandError> {
     match command {
@@ -167,7 +167,8 @@ fn show_text(view: &RunView) -> String {
     for kind in KINDS {
         text.push_str(&deletions_text(view, kind));
     }
-    if line.outcome == Some(Outcome::Held) {
+    let is_known = !view.would_delete.is_empty() || view.would_delete_total == Totals::default();
+    if line.outcome == Some(Outcome::Held) && is_known {
         let _ = write!(
             text,
             "\nApply exactly this:  idsync run approve {0}\nDrop it:             idsync run discard {0}\n\
@@ -257,4 +258,83 @@ fn skipped_text(view: &RunView) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::{Mode, RunId, Skip, Trigger};
+
+    use super::*;
+
+    fn held() -> RunView {
+        RunView {
+            line: RunLine {
+                run: RunId::generate(),
+                directory: "acme".to_owned(),
+                trigger: Trigger::Manual,
+                mode: Mode::Full,
+                dry_run: false,
+                started_at: "2026-03-01T10:00:00Z".to_owned(),
+                ended_at: Some("2026-03-01T10:01:00Z".to_owned()),
+                outcome: Some(Outcome::Held),
+                changes: 40,
+                held: None,
+                error: None,
+            },
+            report: None,
+            skipped: Vec::new(),
+            skipped_total: Totals::default(),
+            skipped_cut: 0,
+            skipped_unkept: 0,
+            would_delete: Vec::new(),
+            would_delete_total: Totals::default(),
+        }
+    }
+
+    #[test]
+    fn records_of_which_only_the_number_is_kept_are_told_apart_from_those_that_all_lists() {
+        let skip = Skip {
+            kind: Entity::User,
+            external_id: "00u1".to_owned(),
+            reason: "it has no e-mail".to_owned(),
+        };
+        let some_kept = RunView {
+            skipped: vec![skip],
+            skipped_cut: 999,
+            skipped_unkept: 4_200,
+            ..held()
+        };
+        let forgotten = RunView {
+            skipped_unkept: 7,
+            ..held()
+        };
+
+        let text = show_text(&some_kept);
+        assert!(
+            text.contains("… and 999 more") && text.contains("--all"),
+            "{text}"
+        );
+        assert!(
+            text.contains("… and 4200 of which only the number is kept"),
+            "{text}"
+        );
+        let text = show_text(&forgotten);
+        assert!(text.contains("7 of which only the number is kept"), "{text}");
+        assert!(!text.contains("--all"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_whose_rows_can_not_be_read_any_more_is_not_shown_as_an_empty_one() {
+        let older = RunView {
+            would_delete_total: Totals {
+                users: 40,
+                ..Totals::default()
+            },
+            ..held()
+        };
+        let text = show_text(&older);
+        assert!(text.contains("Would delete 40 users"), "{text}");
+        assert!(text.contains("Sync again"), "{text}");
+        assert!(!text.contains("run approve"), "it would be refused: {text}");
+    }
 }

@@ -33,7 +33,7 @@ impl Load {
     pub(crate) fn check(&self, limit_bytes: usize) -> Result<(), CapabilityError> {
         if self.bytes > limit_bytes {
             Err(CapabilityError::Limit {
-                what: "bytes in one call over the boundary",
+                what: "bytes handed over at once",
                 limit: limit_bytes as u64,
             })
         } else {

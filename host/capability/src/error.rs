@@ -1,6 +1,6 @@
 //! What ends a guest's call from the host's side. It passes through the guest as a wasmtime error, by type.
 
-use idsync_model::{ErrorKind, Failure, StagingError, with_causes};
+use idsync_model::{ErrorKind, Failure, OWN_LIMIT_HINT, StagingError, with_causes};
 
 /// Something that a guest did, or the host could not do, for which the call ends at once.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +17,9 @@ pub enum CapabilityError {
     #[error("the plugin broke its contract: {0}")]
     Contract(String),
     /// A limit of one call was met.
-    #[error("the plugin met a limit of the host: {what}, of which it may have {limit}")]
+    #[error("the plugin was ended because it went beyond what this host allows one call: {limit} {what}")]
     Limit {
-        /// What there was too much of.
+        /// What there was too much of, as it reads behind the number.
         what: &'static str,
         /// How much is allowed.
         limit: u64,
@@ -66,6 +66,8 @@ impl CapabilityError {
                 ErrorKind::Host,
                 "See how the run ended, and which one came after it: `idsync run list`.",
             ),
+            Self::Limit { .. } => (ErrorKind::Plugin, OWN_LIMIT_HINT),
+            Self::Staging(error) if error.is_limit() => (ErrorKind::Plugin, OWN_LIMIT_HINT),
             _ if self.is_the_plugins() => (ErrorKind::Plugin, "Report this to the author of the plugin."),
             _ => (
                 ErrorKind::Host,

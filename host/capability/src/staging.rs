@@ -178,7 +178,7 @@ impl wit::Host for StagingCtx {
         let staging = self.staging("identity-store.checkpoint")?;
         if state.len() > CHECKPOINT_BYTES {
             return Err(CapabilityError::Limit {
-                what: "bytes of its own state in a checkpoint",
+                what: "bytes of state in a checkpoint",
                 limit: CHECKPOINT_BYTES as u64,
             }
             .into());

@@ -121,7 +121,7 @@ impl vault::Host for VaultCtx {
         self.call.permit("vault.remember")?;
         if self.remembered >= REMEMBER_LIMIT {
             return Err(CapabilityError::Limit {
-                what: "times to remember something in the vault",
+                what: "values remembered in the vault",
                 limit: REMEMBER_LIMIT,
             }
             .into());
@@ -137,7 +137,7 @@ impl vault::Host for VaultCtx {
         match kept {
             Ok(()) => Ok(()),
             Err(RememberError::Full) => Err(CapabilityError::Limit {
-                what: "bytes to remember in the vault",
+                what: "bytes remembered in the vault",
                 limit: MEMORY_LIMIT_BYTES,
             }
             .into()),

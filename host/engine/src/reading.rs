@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use idsync_model::{
-    CallContext, ErrorKind, Failure, Provider, Staging, SyncEnd, SyncRequest, SyncSummary, Usage,
+    CallContext, ErrorKind, Failure, OWN_LIMIT_HINT, Provider, Staging, SyncEnd, SyncRequest, SyncSummary,
+    Usage,
 };
 use idsync_store::{StagingRows, StoreError};
 use tokio::task::JoinSet;
@@ -148,7 +149,12 @@ impl<'a> Reading<'a> {
                 ))
                 .await
             } else {
-                Failure::new(ErrorKind::Plugin, "staging", broken.summary, PLUGIN_HINT)
+                let hint = if broken.is_limit {
+                    OWN_LIMIT_HINT
+                } else {
+                    PLUGIN_HINT
+                };
+                Failure::new(ErrorKind::Plugin, "staging", broken.summary, hint)
             });
         }
         let interruption = self.begun.interrupt.reason();

@@ -69,6 +69,8 @@ pub struct RunStaging {
 pub struct BrokenStaging {
     /// Whether the host is to blame; else the plugin is.
     pub is_hosts: bool,
+    /// Whether it is that the run met a limit of the host's.
+    pub is_limit: bool,
     /// What happened.
     pub summary: String,
 }
@@ -109,6 +111,7 @@ impl RunStaging {
         if let Err(error) = &result {
             lock(&self.first_error).get_or_insert_with(|| BrokenStaging {
                 is_hosts: matches!(error, StagingError::Host(_)),
+                is_limit: error.is_limit(),
                 summary: with_causes(error),
             });
         }

@@ -77,6 +77,11 @@ pub struct Failure {
     pub retry_at: Option<u64>,
 }
 
+/// What to do about a limit of the host's own. It says whose limit it is, because whoever reads of one thinks of the
+/// provider's rate limits first.
+pub const OWN_LIMIT_HINT: &str = "The limit is one of idsync, not of the provider, and fixed in this version. Report this \
+                                  to the author of the plugin; where the directory is that large, report it to idsync.";
+
 impl Failure {
     /// A failure without the provider's details.
     pub fn new(kind: ErrorKind, stage: &str, summary: impl Into<String>, hint: impl Into<String>) -> Self {

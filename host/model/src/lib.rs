@@ -26,7 +26,7 @@ pub use description::{Description, GuideStep, KeyAlgorithm, Permission, SettingS
 pub use directory::{DirectoryState, DisabledReason};
 pub use event::{EventSink, LogLevel, NoEvents, RunEvent};
 pub use external_ids::ExternalIds;
-pub use failure::{ErrorKind, Failure};
+pub use failure::{ErrorKind, Failure, OWN_LIMIT_HINT};
 pub use feed::{FeedCursor, FeedId};
 pub use id::{DirectoryId, ExternalId, InvalidId, OwnerId, RunId, TenantName};
 pub use limit::{DeleteLimit, DeleteLimits, InvalidLimit};

@@ -49,6 +49,13 @@ pub enum StagingError {
     Host(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl StagingError {
+    /// Whether a limit on how much one run may stage was met.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TooManyRows { .. } | Self::TooManyBytes { .. })
+    }
+}
+
 /// The staging of one run. Its calls may come from several tasks at once.
 #[async_trait]
 pub trait Staging: Send + Sync {

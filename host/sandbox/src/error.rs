@@ -221,7 +221,7 @@ impl SandboxError {
                 "Build the plugin against the wit folder of this version of idsync, or use a build that was."
             }
             Self::TooDemanding { .. } => {
-                "Raise the limits on plugins if you trust this one; otherwise report this to its author."
+                "The limits on plugins are fixed in this version of idsync: report this to the author of the plugin."
             }
             Self::Describe { source, .. } => return Cow::Owned(source.hint.clone()),
             Self::Description { .. } => "Report this to the author of the plugin, with these lines.",

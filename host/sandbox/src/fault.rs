@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use idsync_capability::CapabilityError;
-use idsync_model::{ErrorKind, Failure, with_causes};
+use idsync_model::{ErrorKind, Failure, OWN_LIMIT_HINT, with_causes};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
@@ -13,8 +13,6 @@ use crate::limits::Limits;
 
 /// What to do about a plugin that misbehaves: it is no setting that an admin could mend.
 const TELL_THE_AUTHOR: &str = "Report this to the author of the plugin, with these lines.";
-const RAISE_OR_TELL: &str =
-    "Raise the limit if the directory is that large; otherwise report this to the author of the plugin.";
 
 /// Why a call ended before it returned.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +197,7 @@ impl Fault {
 
     fn hint(&self) -> &'static str {
         match self {
-            Self::Memory { .. } | Self::CpuTotal { .. } | Self::Deadline { .. } => RAISE_OR_TELL,
+            Self::Memory { .. } | Self::CpuTotal { .. } | Self::Deadline { .. } => OWN_LIMIT_HINT,
             Self::Cancelled { .. } => "",
             Self::MemoryUnavailable => "Run fewer syncs at once, or give the machine more memory.",
             Self::Host(error) if error.is::<PoolConcurrencyLimitError>() => "Run fewer syncs at once.",

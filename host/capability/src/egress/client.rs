@@ -66,7 +66,9 @@ impl EgressError {
     /// What to do about it.
     pub fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Certificates { .. } => "Give `--ca-cert` a PEM file with at least one certificate.",
+            Self::Certificates { .. } => {
+                "Give `--ca-cert` (or the variable IDSYNC_CA_CERT) a PEM file with at least one certificate."
+            }
             Self::Tls(_) => {
                 "Leave out `--ca-cert` to see whether its certificates are the reason; otherwise report this as a \
                  fault of idsync."

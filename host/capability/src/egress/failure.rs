@@ -94,10 +94,24 @@ fn for_tls(error: &rustls::Error) -> Error {
         }
         rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived {
             alert_id: Some(u8::from(*alert)),
-            alert_message: Some(format!("{alert:?}")),
+            alert_message: alert.as_str().map(in_words),
         },
         _ => Error::TlsProtocolError,
     }
+}
+
+/// The name of an alert in words: `HandshakeFailure` is what RFC 8446 (section 6) calls `handshake_failure`.
+fn in_words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 4);
+    let mut follows_small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && follows_small {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+        follows_small = c.is_ascii_lowercase();
+    }
+    words
 }
 
 /// The first cause of this type. An `io::Error` hides what it wraps from `source`, so it is asked itself.
@@ -150,4 +164,28 @@ pub(super) fn code_in(error: &wasmtime::Error) -> Option<ErrorCode> {
         }),
         _ => ErrorCode::HttpProtocolError,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+
+    use super::*;
+
+    #[test]
+    fn an_alert_of_the_other_side_is_told_in_words() {
+        let message = |alert| match for_tls(&rustls::Error::AlertReceived(alert)) {
+            Error::TlsAlertReceived { alert_message, .. } => alert_message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            message(AlertDescription::HandshakeFailure).as_deref(),
+            Some("handshake failure")
+        );
+        assert_eq!(
+            message(AlertDescription::UnknownCA).as_deref(),
+            Some("unknown ca")
+        );
+        assert_eq!(message(AlertDescription::Unknown(200)), None);
+    }
 }

@@ -69,7 +69,7 @@ impl KeysCtx {
     fn count_signature(&mut self) -> Result<(), CapabilityError> {
         if self.signatures >= self.signature_limit {
             return Err(CapabilityError::Limit {
-                what: "signatures and keys of its own",
+                what: "signatures and keys of its own making",
                 limit: self.signature_limit,
             });
         }

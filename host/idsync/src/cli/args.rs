@@ -141,6 +141,24 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether it may connect to a provider. No arm stands for all others, so that each new command is asked.
+    pub fn asks_a_provider(&self) -> bool {
+        match self {
+            Self::Sync(_) | Self::Serve(_) => true,
+            Self::Directory(command) => command.asks_a_provider(),
+            Self::Plugin(_)
+            | Self::Tenant(_)
+            | Self::Run(_)
+            | Self::Export { .. }
+            | Self::Changes(_)
+            | Self::Backup { .. }
+            | Self::Completions { .. }
+            | Self::Man => false,
+        }
+    }
+}
+
 /// `idsync plugin …`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
@@ -258,6 +276,24 @@ pub enum DirectoryCommand {
     },
 }
 
+impl DirectoryCommand {
+    fn asks_a_provider(&self) -> bool {
+        match self {
+            Self::Verify(_) | Self::Explain { .. } => true,
+            Self::Add { .. }
+            | Self::List
+            | Self::Show(_)
+            | Self::Set { .. }
+            | Self::Schedule { .. }
+            | Self::RotateKey { .. }
+            | Self::Key { .. }
+            | Self::Enable(_)
+            | Self::Disable(_)
+            | Self::Remove { .. } => false,
+        }
+    }
+}
+
 /// A directory by its id or name.
 #[derive(Debug, Args)]
 pub struct DirectoryId {
@@ -305,8 +341,14 @@ pub enum RunCommand {
     Show {
         /// The run's id
         run: String,
+        /// How many rows of each kind are listed at most
+        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        /// Lists every row
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
     },
-    /// Applies the plan of a held run: exactly what `run show` lists
+    /// Applies the plan of a held run: exactly what `run show --all` lists
     Approve {
         /// The run's id
         run: String,

@@ -71,11 +71,17 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<u8, CommandEr
         _ => (log::OF_COMMANDS, 1),
     };
     log::start(global.log.as_deref().unwrap_or(default_log), global.log_format)?;
+    // A file of certificates that is gone must not keep anybody from looking at what is here.
+    let ca_certs = if arguments.command.asks_a_provider() {
+        global.ca_cert
+    } else {
+        Vec::new()
+    };
     let options = AppOptions {
         data_dir: global.data_dir,
         plugins_dir: global.plugins,
         tenant: global.tenant,
-        ca_certs: global.ca_cert,
+        ca_certs,
         allow_private_egress: global.allow_private_egress,
         master_key: args::master_key_of_environment().map(SecretText),
         runs_at_once,

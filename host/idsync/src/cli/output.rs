@@ -76,17 +76,26 @@ pub fn is_watched() -> bool {
 }
 
 /// Columns of ids: one that is broken over lines can't be copied.
-const UNBROKEN: [&str; 3] = ["run", "id", "kid"];
+const UNBROKEN: [&str; 5] = ["run", "id", "kid", "group", "user"];
 
-/// A table with these headings, as wide as the terminal.
+/// A table with these headings, as wide as the terminal. A column that is empty in every row is left out: it says
+/// nothing, and takes the room of those that do.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let is_shown: [bool; N] = std::array::from_fn(|column| rows.iter().any(|row| !row[column].is_empty()));
+    let shown = |column: &usize| is_shown[*column];
+    let headings: Vec<&str> = (0..N).filter(shown).map(|column| headings[column]).collect();
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(headings);
-    for row in rows {
-        table.add_row(row.map(|cell| printable(&cell.replace('\n', " "))));
+        .set_header(headings.iter().copied());
+    for row in &rows {
+        table.add_row(
+            (0..N)
+                .filter(shown)
+                .map(|column| printable(&row[column].replace('\n', " "))),
+        );
     }
     for (column, heading) in table.column_iter_mut().zip(headings) {
         if UNBROKEN.contains(&heading) {
@@ -124,7 +133,19 @@ pub fn bytes_out(bytes: &[u8]) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, table};
+
+    #[test]
+    fn a_column_that_is_empty_in_every_row_is_left_out() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let text = table(
+            ["id", "name", "why"],
+            [row(["1", "", "gone"]), row(["2", "", ""])],
+        );
+        assert!(text.contains("id") && text.contains("why"), "{text}");
+        assert!(!text.contains("name"), "{text}");
+        assert!(text.contains("gone"), "{text}");
+    }
 
     #[test]
     fn text_from_elsewhere_can_not_act_on_the_terminal() {

@@ -55,8 +55,9 @@ fn text(report: &RunReport) -> String {
             "Dry run: this is what a sync would change. Nothing was changed.\n".to_owned()
         }
         (Outcome::Succeeded, false) => format!(
-            "Synced in {:.1} s with {} requests ({} read).\n",
+            "Synced in {:.1} s{} with {} requests ({} read).\n",
             report.duration_ms as f64 / 1000.0,
+            waited(report),
             report.requests,
             format!("{:?}", report.mode).to_lowercase()
         ),
@@ -67,6 +68,15 @@ fn text(report: &RunReport) -> String {
         text.push('\n');
     }
     text.push_str(&outcome_lines(report));
+    if report.outcome == Outcome::Held {
+        let _ = writeln!(
+            text,
+            "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, mend \
+             it at the provider and sync again.",
+            report.run
+        );
+    }
+    text.push_str(&again_text(report));
     let skipped = report.users.skipped + report.groups.skipped + report.memberships.skipped;
     if skipped > 0 {
         let _ = writeln!(
@@ -76,6 +86,34 @@ fn text(report: &RunReport) -> String {
         );
     }
     text
+}
+
+/// How much of a run's time went by because of the provider's limits, where a person would have noticed.
+fn waited(report: &RunReport) -> String {
+    if report.waited_ms < 1_000 {
+        return String::new();
+    }
+    format!(
+        ", {:.1} s of them waiting for the provider's rate limits,",
+        report.waited_ms as f64 / 1000.0
+    )
+}
+
+/// A service lets the next run follow at once on one that went on from another (RUNS §6.4). Where no service runs only the
+/// person who reads this can, so it is said with why.
+fn again_text(report: &RunReport) -> String {
+    if report.resumed_from.is_none() || report.dry_run || report.outcome != Outcome::Succeeded {
+        return String::new();
+    }
+    let since = report
+        .oldest_read_at
+        .as_deref()
+        .unwrap_or("the earlier run began");
+    format!(
+        "Sync again: what the earlier run had read was not read again, so who left or changed at the provider since \
+         {since} may not be seen yet. The next run sees it; where `idsync serve` runs and the directory is enabled, it \
+         follows by itself.\n"
+    )
 }
 
 /// What a run did, or would do, to the rows of each kind.
@@ -116,14 +154,6 @@ pub fn outcome_lines(report: &RunReport) -> String {
         for reason in &held.reasons {
             let _ = writeln!(text, "  {}", reason_text(reason));
         }
-        if report.outcome == Outcome::Held {
-            let _ = writeln!(
-                text,
-                "`idsync run show {0}` lists who would go, `idsync run approve {0}` applies it. If it is a mistake, \
-                 mend it at the provider and sync again.",
-                report.run
-            );
-        }
     }
     if let Some(failure) = &report.error {
         text.push_str(&failure_text(failure));
@@ -142,6 +172,11 @@ pub fn outcome_lines(report: &RunReport) -> String {
 }
 
 fn reason_text(reason: &HeldReason) -> String {
+    format!("{} (limit: {})", what_would_go(reason), reason.limit)
+}
+
+/// One reason for which a plan is held, without the limit that it is above.
+pub fn what_would_go(reason: &HeldReason) -> String {
     let (kind, count, of) = (reason.kind.plural(), reason.count, reason.of);
     let what = match reason.rule {
         HoldRule::Share | HoldRule::Count | HoldRule::All => format!("{count} of {of} would go"),
@@ -150,7 +185,7 @@ fn reason_text(reason: &HeldReason) -> String {
             format!("{count} of {of} lose an e-mail address that then belongs to another id")
         }
     };
-    format!("{kind}: {what} (limit: {})", reason.limit)
+    format!("{kind}: {what}")
 }
 
 fn failure_text(failure: &Failure) -> String {
@@ -176,4 +211,70 @@ fn failure_text(failure: &Failure) -> String {
     }
     text.push_str("Nothing was changed.\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use idsync_model::{EntityCounts, Mode, RunId};
+
+    use super::*;
+
+    fn succeeded() -> RunReport {
+        RunReport {
+            run: RunId::generate(),
+            outcome: Outcome::Succeeded,
+            mode: Mode::Full,
+            dry_run: false,
+            users: EntityCounts::default(),
+            groups: EntityCounts::default(),
+            memberships: EntityCounts::default(),
+            requests: 7,
+            duration_ms: 1_000,
+            waited_ms: 0,
+            peak_memory_bytes: 0,
+            resumed_from: None,
+            oldest_read_at: None,
+            held: None,
+            error: None,
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_sync_that_waited_for_the_providers_limits_says_for_how_long() {
+        let waited = RunReport {
+            duration_ms: 65_000,
+            waited_ms: 41_500,
+            ..succeeded()
+        };
+        let said = text(&waited);
+        assert!(
+            said.contains(
+                "in 65.0 s, 41.5 s of them waiting for the provider's rate limits, with 7 requests"
+            ),
+            "{said}"
+        );
+        assert!(!text(&succeeded()).contains("waiting"));
+    }
+
+    #[test]
+    fn runs_6_4_a_sync_that_went_on_says_that_another_must_follow_and_why() {
+        let whole = succeeded();
+        let resumed = RunReport {
+            resumed_from: Some(RunId::generate()),
+            oldest_read_at: Some("2026-03-01T10:00:00Z".to_owned()),
+            ..succeeded()
+        };
+        let dry = RunReport {
+            dry_run: true,
+            ..resumed.clone()
+        };
+
+        let said = text(&resumed);
+
+        assert!(said.contains("Sync again"), "{said}");
+        assert!(said.contains("since 2026-03-01T10:00:00Z"), "{said}");
+        assert!(!text(&whole).contains("Sync again"));
+        assert!(!text(&dry).contains("Sync again"), "a dry run changed nothing");
+    }
 }

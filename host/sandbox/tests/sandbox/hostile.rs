@@ -110,8 +110,8 @@ async fn a_panic_is_said_with_its_words() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_is_ended() {
-    is_ended("flood-log", "log lines, of which it may have 10000").await;
-    is_ended("flood-stderr", "log lines, of which it may have 10000").await;
+    is_ended("flood-log", "10000 log lines").await;
+    is_ended("flood-stderr", "10000 log lines").await;
 }
 
 #[tokio::test]

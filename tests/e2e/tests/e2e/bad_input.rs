@@ -275,13 +275,50 @@ fn a_data_directory_that_can_not_be_made_is_told_with_its_path() {
 }
 
 #[test]
-fn a_ca_certificate_that_is_none_is_told_with_its_path() {
+fn a_ca_certificate_that_is_none_is_told_with_its_path_before_anything_is_begun() {
     let host = Host::new();
     let file = host.scratch().join("no-certificate.pem");
     fs::write(&file, b"hello").expect("the folder of the test can be written");
-    let host = host.trusting(&file);
-    let failure = host.failure(&["directory", "add", "--provider", "okta", "--name", "acme"]);
-    assert!(failure.text().contains("no-certificate.pem"), "{failure:?}");
+    let missing = host.scratch().join("missing.pem");
+    for (host, name) in [
+        (Host::new().trusting(&file), "no-certificate.pem"),
+        (Host::new().trusting(&missing), "missing.pem"),
+    ] {
+        for command in [
+            &["sync", "acme"][..],
+            &["directory", "verify", "acme"],
+            &["directory", "explain", "acme", "ada"],
+            &["serve", "--listen", "127.0.0.1:0"],
+        ] {
+            let failure = host.failure(command);
+            assert_eq!(
+                (failure.exit_code, failure.kind.as_str()),
+                (2, "usage"),
+                "{failure:?}"
+            );
+            assert!(failure.text().contains(name), "{failure:?}");
+            assert!(failure.hint.contains("--ca-cert"), "{failure:?}");
+        }
+        assert!(!host.data_dir().exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn a_ca_certificate_that_is_gone_holds_up_no_command_that_asks_nobody() {
+    let host = Host::new();
+    let missing = host.scratch().join("missing.pem");
+    let host = host.trusting(&missing);
+    let acme = host.added("acme", "okta", &[]);
+    acme.show();
+    for command in [
+        &["tenant", "list"][..],
+        &["directory", "list"],
+        &["directory", "key", "acme"],
+        &["plugin", "list"],
+        &["run", "list"],
+    ] {
+        host.json(command);
+    }
 }
 
 /// The store's file in a data directory: the one that SQLite wrote.

@@ -32,6 +32,65 @@ fn runs_4_1_a_plan_that_deletes_more_than_a_fifth_is_held_whole() {
 }
 
 #[test]
+fn a_held_run_says_how_many_would_go_where_fewer_are_listed() {
+    let org = Org::of(60, 9, 12).start();
+    let host = Host::beside(&org);
+    let acme = host.connected("acme", &org);
+    acme.sync();
+    org.suspend_share_of_users(30);
+    let report = acme.sync_is_held();
+    let (run, users) = (report.run(), report.count("users", "deleted"));
+
+    let some = host.json(&["run", "show", run, "--limit", "2"]);
+    let all = host.json(&["run", "show", run, "--all"]);
+    let text = host.text(&["run", "show", run, "--limit", "2"]);
+    let whole = host.text(&["run", "show", run, "--all"]);
+
+    let listed = |document: &serde_json::Value| {
+        let rows = document["would_delete"].as_array().expect("it is a list");
+        rows.iter().filter(|row| row["kind"] == "user").count() as u64
+    };
+    assert_eq!((listed(&some), listed(&all)), (2, users));
+    for document in [&some, &all] {
+        assert_eq!(document["would_delete_total"]["users"], users, "{document:#}");
+    }
+    let more = format!("and {} more", users - 2);
+    assert!(text.contains(&format!("delete {users} users")), "{text}");
+    assert!(text.contains(&more) && text.contains("--all"), "{text}");
+    assert!(!whole.contains("… and"), "{whole}");
+}
+
+#[test]
+fn people_see_why_a_run_is_held_and_no_columns_that_say_nothing() {
+    let org = Org::of(60, 9, 12).start();
+    let host = Host::beside(&org);
+    let acme = host.connected("acme", &org);
+    acme.sync();
+    let before = host.text(&["run", "list"]);
+    org.suspend_share_of_users(30);
+    let report = acme.sync_is_held();
+
+    let list = host.text(&["run", "list"]);
+    let show = host.text(&["run", "show", report.run()]);
+
+    assert!(!before.contains("why"), "{before}");
+    assert!(list.contains("would go"), "{list}");
+    let headings = |of: &str| {
+        let table = show.split_once(of).expect("there is such a table").1;
+        table.lines().nth(1).expect("it has headings").to_owned()
+    };
+    let users = headings(" users:\n");
+    assert!(users.contains("e-mail") && users.contains("why"), "{show}");
+    assert!(!users.contains("member"), "{show}");
+    let memberships = headings(" memberships:\n");
+    assert!(
+        memberships.contains("group") && memberships.contains("user"),
+        "{show}"
+    );
+    assert!(!memberships.contains("name"), "{show}");
+}
+
+#[test]
 fn runs_4_1_the_same_share_of_few_rows_is_not_held() {
     let org = Org::of(40, 9, 12).start();
     let host = Host::beside(&org);

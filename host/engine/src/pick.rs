@@ -19,11 +19,11 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// 4 runs, 2 of a tenant.
+    /// 6 runs, 4 of a tenant.
     fn default() -> Self {
         Self {
-            total: 4,
-            per_tenant: 2,
+            total: 6,
+            per_tenant: 4,
         }
     }
 }

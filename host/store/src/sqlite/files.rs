@@ -140,6 +140,15 @@ const UNFINISHED: &str = "-new";
 /// What follows the name of a database file in the names of those that go with it.
 const BESIDE: [&str; 4] = ["-journal", "-wal", "-shm", UNFINISHED];
 
+/// Whether a journal lies beside a database file: who opens it would change the file first.
+pub(super) fn has_journal(path: &Path) -> bool {
+    BESIDE.iter().any(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        fs::symlink_metadata(name).is_ok()
+    })
+}
+
 /// Where a database file lies until all of it is written.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBeh
 use sha2::{Digest, Sha256};
 
 use super::apply::present;
-use super::files::DataDir;
+use super::files::{DataDir, has_journal};
 use super::runs::{self, Ending};
 use super::scope::RunScope;
 use super::word::{json, milliseconds};
@@ -235,7 +235,7 @@ pub(super) fn check(store: &Connection, files: &DataDir, run: &RunId) -> Result<
         .query_row(named_params! { ":id": run.as_str() }, |row| row.get(0))
         .optional()?;
     match written {
-        Some(written) if path.exists() && digest(&path)? == written => Ok(()),
+        Some(written) if path.exists() && !has_journal(&path) && digest(&path)? == written => Ok(()),
         _ => Err(StoreError::Damaged { path }),
     }
 }

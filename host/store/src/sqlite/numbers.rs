@@ -7,6 +7,10 @@ use super::ids::Ids;
 use super::word::{damaged, signed, unsigned};
 use crate::StoreError;
 
+/// Gives a run's file its index of people by id.
+pub(super) const INDEX: &str =
+    "CREATE UNIQUE INDEX IF NOT EXISTS main.staged_person_by_id ON staged_person (external_id)";
+
 /// As many ids are kept in memory: some 40 bytes each, and 280 at most. The file has no index of them until there are
 /// more, because adding to one that is in no order of its own is most of what adding costs.
 const KEPT: usize = if cfg!(test) { 4 } else { 200_000 };
@@ -64,7 +68,12 @@ impl Numbers {
             .prepare_cached(FIND)?
             .query_row([external_id], |row| row.get(0))
             .optional()?;
-        Ok(found)
+        match found {
+            Some(number) if !(1..=MOST).contains(&number) => {
+                Err(damaged("the number of a user in a run's file"))
+            }
+            found => Ok(found),
+        }
     }
 
     /// The numbers of many ids, new ones where they have none.
@@ -127,8 +136,6 @@ fn number_of(place: u32) -> i64 {
 
 /// Gives the file its index of people by id.
 fn index(file: &Connection) -> Result<(), StoreError> {
-    const INDEX: &str =
-        "CREATE UNIQUE INDEX IF NOT EXISTS main.staged_person_by_id ON staged_person (external_id)";
     const INDEX_IN_MEMORY: &str =
         "CREATE UNIQUE INDEX IF NOT EXISTS beside.staged_person_by_id ON staged_person (external_id)";
     const IS_IN_MEMORY: &str = "SELECT EXISTS (SELECT 1 FROM pragma_database_list WHERE name = 'beside')";

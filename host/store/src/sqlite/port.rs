@@ -494,6 +494,7 @@ impl Store for SqliteStore {
             .read(move |store| scope::run(store, &of_tenant, &asked))
             .await;
         if let Err(StoreError::RunEnded { .. } | StoreError::LeaseLost { .. }) = may_write {
+            // Whoever ended it has dropped the files that there were then, and whoever took it over goes on from them.
             let run = run.clone();
             self.beside(move |shared| {
                 shared.forget_staging(&run);

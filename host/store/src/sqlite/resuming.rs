@@ -264,7 +264,7 @@ fn left(files: &DataDir, of: &StagedRun) -> Option<Left> {
 }
 
 /// Opens a file that its writer left, which rolls it back to its last checkpoint, and reads what it says of itself.
-/// `None` when it has no checkpoint, was closed to be planned from, or has the tables of another version.
+/// `None` when it has no checkpoint, was closed to be planned from, or is not of this program.
 fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     const READ: &str = "
         SELECT
@@ -276,7 +276,7 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     let file = open_run_file_within(path, CLOSING_TIMEOUT)?;
     // A writer that lives holds the file from its begin to its end.
     file.execute_batch("BEGIN EXCLUSIVE")?;
-    if !run_file::is_of_this_version(&file)? {
+    if !run_file::is_ours(&file)? {
         return Ok(None);
     }
     let mut statement = file.prepare_cached(READ)?;

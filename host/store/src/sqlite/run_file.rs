@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::connection::PAGE_BYTES;
 use super::files::{make_private, unfinished};
+use super::numbers;
 use crate::StoreError;
 
 /// Of the tables in a run's file: what a program of before left with other ones is not gone on from. It goes up with each
@@ -38,10 +39,33 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         })
 }
 
-/// Whether its tables are those of this program.
-pub(super) fn is_of_this_version(file: &Connection) -> Result<bool, StoreError> {
-    let version: i64 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    Ok(version == VERSION)
+/// Whether its tables are those of this program, and nothing else is in it: a forged file may have a view in the place of
+/// a table, or a trigger that writes what nobody has put.
+pub(super) fn is_ours(file: &Connection) -> Result<bool, StoreError> {
+    static SCHEMA: OnceLock<Vec<Item>> = OnceLock::new();
+    let version: i64 = file.query_row("PRAGMA main.user_version", [], |row| row.get(0))?;
+    if version != VERSION {
+        return Ok(false);
+    }
+    let ours = if let Some(ours) = SCHEMA.get() {
+        ours
+    } else {
+        let whole = open_empty()?;
+        whole.execute_batch(numbers::INDEX)?;
+        let whole = schema(&whole)?;
+        SCHEMA.get_or_init(|| whole)
+    };
+    Ok(schema(file)?.iter().all(|item| ours.contains(item)))
+}
+
+/// A table or an index: what it is, its name, the table that it is of, and how it was made.
+type Item = (String, String, String, Option<String>);
+
+fn schema(file: &Connection) -> Result<Vec<Item>, StoreError> {
+    const SCHEMA: &str = "SELECT type, name, tbl_name, sql FROM main.sqlite_schema";
+    let mut items = file.prepare(SCHEMA)?;
+    let items = items.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(items.collect::<Result<_, _>>()?)
 }
 
 fn empty() -> Result<&'static [u8], StoreError> {

@@ -31,6 +31,9 @@ pub(super) const CLEAR: [&str; 8] = [
     "DELETE FROM staged_checkpoint",
 ];
 
+const PAGES: &str = "PRAGMA beside.page_count";
+const FREE_PAGES: &str = "PRAGMA beside.freelist_count";
+
 /// A connection to the store with the empty tables of a run beside it, in memory.
 pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
     let mut connection = open_for_apply(store)?;
@@ -47,7 +50,8 @@ pub(super) fn open(store: &Path) -> Result<Connection, StoreError> {
 
 /// Empties the tables for the next run. Not where they have taken so much that it is better given back.
 pub(super) fn clear(rows: &Connection) -> Result<bool, StoreError> {
-    if pages(rows)? > KEPT_PAGES {
+    let taken: i64 = rows.prepare_cached(PAGES)?.query_row([], |row| row.get(0))?;
+    if taken > KEPT_PAGES {
         return Ok(false);
     }
     let transaction = rows.unchecked_transaction()?;
@@ -59,10 +63,11 @@ pub(super) fn clear(rows: &Connection) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// How many pages the rows take.
+/// How many pages the rows take. Those that a run before has taken and given back do not count.
 pub(super) fn pages(rows: &Connection) -> Result<i64, StoreError> {
-    let mut pages = rows.prepare_cached("PRAGMA beside.page_count")?;
-    Ok(pages.query_row([], |row| row.get(0))?)
+    let taken: i64 = rows.prepare_cached(PAGES)?.query_row([], |row| row.get(0))?;
+    let free: i64 = rows.prepare_cached(FREE_PAGES)?.query_row([], |row| row.get(0))?;
+    Ok(taken - free)
 }
 
 /// Whether a plan beside so much stays small.

@@ -7,8 +7,8 @@ use super::numbers;
 use super::word::{damaged, signed};
 use crate::StoreError;
 
-/// The row of each who was put, by person number; 0 for none. Rows are counted up from 1, and there are no more of them
-/// than people.
+/// The row of each who was put, by person number; 0 for none. Rows are counted up from 1. Those of users who were left out
+/// are not given again.
 #[derive(Default)]
 pub(super) struct StagedRows {
     by_person: Vec<u32>,
@@ -28,12 +28,15 @@ impl StagedRows {
         let mut all = all.query([])?;
         while let Some(row) = all.next()? {
             let (person_no, row_no): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let is_right = |number| (1..=people).contains(&number);
-            if !is_right(person_no) || !is_right(row_no) || *rows.of_person(person_no) != 0 {
+            let row_no = u32::try_from(row_no).ok().filter(|row_no| *row_no > 0);
+            let (true, Some(row_no)) = ((1..=people).contains(&person_no), row_no) else {
+                return Err(damaged("the number of a user in a run's file"));
+            };
+            if *rows.of_person(person_no) != 0 {
                 return Err(damaged("the number of a user in a run's file"));
             }
-            rows.last = u32::try_from(row_no).expect("there are no more rows than people");
-            *rows.of_person(person_no) = rows.last;
+            rows.last = row_no;
+            *rows.of_person(person_no) = row_no;
         }
         Ok(rows)
     }

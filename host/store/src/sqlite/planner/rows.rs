@@ -37,8 +37,7 @@ pub(in super::super) fn rows(
 /// Whether the file has a plan, and one of this version. An earlier one is stale.
 fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
     const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.plan_head)";
-    Ok(run_file::is_of_this_version(run_file)?
-        && run_file.prepare_cached(HAS)?.query_row([], |row| row.get(0))?)
+    Ok(run_file::is_ours(run_file)? && run_file.prepare_cached(HAS)?.query_row([], |row| row.get(0))?)
 }
 
 fn id(text: String) -> Result<ExternalId, StoreError> {

@@ -310,6 +310,20 @@ async fn runs_5_3_a_plan_whose_file_is_damaged_or_lost_is_not_applied() {
     }
 }
 
+/// Whoever opens a file rolls a journal back into it, which the digest knows nothing of.
+#[tokio::test]
+async fn runs_5_3_a_plan_with_a_journal_beside_it_is_not_applied() {
+    let (house, acme) = synced().await;
+    let held = house.hold(&acme, &acme_org().without("ann")).await;
+    let journal = house.path().join("held").join(format!("{held}.db-journal"));
+    std::fs::write(journal, b"anything").unwrap();
+
+    let refused = house.store.approve(&house.tenant, &held, DAY).await;
+
+    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    assert_eq!(house.seen(&acme).await, acme_org().seen());
+}
+
 #[tokio::test]
 async fn runs_5_3_an_approval_leaves_a_run_in_progress_alone_which_then_plans_anew() {
     let (house, acme) = synced().await;

@@ -404,3 +404,70 @@ async fn runs_6_4_a_dry_run_leaves_the_run_that_it_interrupts_due() {
     let now = house.store.directory(&house.tenant, "acme").await.unwrap();
     assert!(now.times.is_due);
 }
+
+/// Who can write into the data directory of a run that died could have a trigger write what was never put, or a view hang
+/// whoever reads it.
+#[tokio::test]
+async fn runs_6_4_a_file_with_more_in_it_than_tables_of_ours_is_not_gone_on_from() {
+    for forged in [
+        "CREATE TRIGGER more AFTER INSERT ON plan_head BEGIN INSERT INTO plan_user (user_key) VALUES (1); END",
+        "CREATE VIEW more AS SELECT * FROM staged_user",
+        "CREATE INDEX more ON staged_user (email)",
+        "ALTER TABLE staged_checkpoint RENAME TO less",
+        "PRAGMA user_version = 9",
+    ] {
+        let house = house();
+        let acme = house.directory("acme").await;
+        let first = left(&house, &acme, ErrorKind::Unavailable).await;
+        let path = house.path().join("staging").join(format!("{first}.db"));
+        Connection::open(&path).unwrap().execute_batch(forged).unwrap();
+
+        let (run, _) = begin(&house, &acme).await;
+
+        let resumable = house.store.resumable(&house.tenant, &acme.id).await.unwrap();
+        assert!(resumable.is_none(), "{forged}");
+        let resumed = house
+            .store
+            .resume_staging(&house.tenant, &run, &first)
+            .await
+            .unwrap();
+        assert!(resumed.is_none(), "{forged}");
+    }
+}
+
+#[tokio::test]
+async fn runs_6_4_a_run_with_users_that_were_left_out_goes_on_as_often_as_it_ends_early() {
+    let house = house();
+    let acme = house.directory("acme").await;
+    let (mut run, _, mut staging) = house.begin(&acme, Mode::Full).await;
+    staging.put_users(vec![user("ann"), user("bob")]).await.unwrap();
+    staging.leave_out_users(vec![id("ann")]).await.unwrap();
+    staging.checkpoint(b"page 2".to_vec()).await.unwrap();
+    let mut basis = None;
+    for _ in 0..3 {
+        let end = ending(ErrorKind::Unavailable, true);
+        house
+            .store
+            .end_run(&house.tenant, &run, end, RunFacts::default())
+            .await
+            .unwrap();
+        let (next, of_next) = begin(&house, &acme).await;
+        let resumed = house
+            .store
+            .resume_staging(&house.tenant, &next, &run)
+            .await
+            .unwrap();
+        (run, basis, staging) = (next, Some(of_next), resumed.unwrap().0);
+        staging.put_users(vec![user("ann")]).await.unwrap();
+        staging.leave_out_users(vec![id("ann")]).await.unwrap();
+        staging.put_users(vec![user("ann")]).await.unwrap();
+        staging.checkpoint(b"page 2".to_vec()).await.unwrap();
+    }
+    let plan = house
+        .store
+        .make_plan(&house.tenant, staging, basis.unwrap())
+        .await
+        .unwrap();
+    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    assert_eq!(house.seen(&acme).await.users.len(), 2);
+}

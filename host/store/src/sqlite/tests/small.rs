@@ -222,6 +222,21 @@ async fn a_file_has_no_trace_of_the_run_before() {
 }
 
 #[tokio::test]
+async fn a_run_after_a_larger_one_is_small_too() {
+    let house = house_where(60);
+    let acme = house.directory("acme").await;
+    let other = house.directory("other").await;
+    // Not too many to be kept in memory, and many for their pages to be given back.
+    house.sync(&acme, &people(400)).await;
+
+    let (_, _, staging) = house.begin(&other, Mode::Full).await;
+    people(400).put(&*staging, house.clock_now()).await;
+    staging.flush().await.unwrap();
+
+    assert_eq!(staged_files(&house), 0);
+}
+
+#[tokio::test]
 async fn rows_that_can_not_be_moved_fail_the_run_which_still_tells_what_it_skipped() {
     let house = house();
     let acme = house.directory("acme").await;

@@ -200,7 +200,7 @@ async fn only<H: Host>(client: &Client<'_, H>, id: &str) -> Result<Scope, Failur
 fn refused(id: &str, answer: &Answer) -> Failure {
     Failure {
         hint: format!(
-            "{} the app {id}. If it was taken out on purpose, confirm that with `idsync directory verify`.",
+            "{} the app {id}. If it was taken out on purpose, confirm that with `idsync directory verify ID`.",
             hints::RESOURCE_SET
         ),
         ..answer.failure(STAGE, &format!("the app {id}, which was seen before"))

@@ -287,7 +287,7 @@ impl<H: Host> Client<'_, H> {
                 ErrorKind::InvalidSettings,
                 stage,
                 format!("Signing a request to Okta, the host refused: {reason}."),
-                "Check that the directory has a key (`idsync directory key`) and that `okta_domain` is right.",
+                "Check that the directory has a key (`idsync directory key ID`) and that `okta_domain` is right.",
             )
         })
     }

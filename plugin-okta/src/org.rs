@@ -43,7 +43,7 @@ pub async fn check<H: Host>(client: &Client<'_, H>, expected: Option<&str>) -> R
                 "Another Okta org than the verified one answers at {}: {org} instead of {expected}.",
                 client.settings.domain
             ),
-            "If that is meant, confirm it with `idsync directory verify`; nothing is synced before. If not, correct \
+            "If that is meant, confirm it with `idsync directory verify ID`; nothing is synced before. If not, correct \
              `okta_domain`.",
         )),
         (Err(failure), None) if matches!(failure.kind, ErrorKind::Protocol | ErrorKind::Forbidden) => Ok(()),

@@ -191,6 +191,7 @@ fn runs_1_5_an_app_that_is_no_longer_listed_is_asked_for() {
     let failure = failed(&host);
     assert_eq!((failure.kind, failure.stage), (ErrorKind::Forbidden, "apps"));
     assert!(failure.hint.contains("0oaapp2"));
+    assert!(failure.hint.contains("`idsync directory verify ID`"));
 
     // Gone is true, and is asked again: whether the run was applied is not known here.
     for _ in 0..2 {

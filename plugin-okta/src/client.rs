@@ -39,6 +39,8 @@ const ERROR_BODY_BYTES: usize = 256 << 10;
 pub struct Ask {
     /// Where in the run, for people.
     pub stage: &'static str,
+    /// What is asked for, for people.
+    pub what: Rc<str>,
     /// What Okta counts it with.
     pub bucket: Bucket,
     /// Path and query.
@@ -163,8 +165,8 @@ impl<'h, H: Host> Client<'h, H> {
     }
 
     /// Asks without a token. Answers of any status come back, but for those that were tried again to no end.
-    pub async fn fetch_open(&self, stage: &'static str, target: &str) -> Result<Answer, Failure> {
-        let mut tries = Tries::new(stage, false);
+    pub async fn fetch_open(&self, stage: &'static str, what: &str, target: &str) -> Result<Answer, Failure> {
+        let mut tries = Tries::new(stage, what, false);
         loop {
             let permit = self.permit(stage, Bucket::Open).await?;
             let request = self.request(target, Vec::new());
@@ -182,7 +184,7 @@ impl<'h, H: Host> Client<'h, H> {
     /// Asks with a token and a proof. `on_head` is told of the head of each answer of status 200 before its body is read,
     /// and of nothing when that did not come whole.
     pub async fn fetch(&self, ask: &Ask, on_head: &dyn Fn(Option<&Headers>)) -> Result<Fetched, Failure> {
-        let mut tries = Tries::new(ask.stage, ask.may_shrink);
+        let mut tries = Tries::new(ask.stage, Rc::clone(&ask.what), ask.may_shrink);
         loop {
             self.token().await?;
             let permit = self.permit(ask.stage, ask.bucket).await?;
@@ -209,15 +211,22 @@ impl<'h, H: Host> Client<'h, H> {
                 Step::Done(answer) => return Ok(Fetched::Answer(answer)),
                 Step::Again => {}
                 Step::TooMuch(failure) => return Ok(Fetched::TooMuch(failure)),
-                Step::Unauthorized(answer) => self.renew_after(ask.stage, &token, &answer)?,
+                Step::Unauthorized(answer) => self.renew_after(ask, &token, &answer)?,
             }
         }
     }
 
-    /// Asks for one thing that can't be made smaller.
-    pub async fn get(&self, stage: &'static str, bucket: Bucket, target: String) -> Result<Answer, Failure> {
+    /// Asks for one thing that can't be made smaller. `what` is what it is, for people.
+    pub async fn get(
+        &self,
+        stage: &'static str,
+        what: &str,
+        bucket: Bucket,
+        target: String,
+    ) -> Result<Answer, Failure> {
         let ask = Ask {
             stage,
+            what: what.into(),
             bucket,
             target,
             may_shrink: false,

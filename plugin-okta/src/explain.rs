@@ -61,15 +61,15 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
     if who.is_empty() {
         return Ok(Vec::new());
     }
-    let answer = client
-        .get(STAGE, Bucket::Users, format!("/api/v1/users/{}", encoded(who)))
-        .await?;
+    let what = "the user";
+    let target = format!("/api/v1/users/{}", encoded(who));
+    let answer = client.get(STAGE, what, Bucket::Users, target).await?;
     if answer.status == 200 {
-        let user: User<'_> = answer.json(STAGE, "the user")?;
+        let user: User<'_> = answer.json(STAGE, what)?;
         return Ok(vec![found_user(&user)]);
     }
     if !matches!(answer.status, 400 | 404) {
-        return Err(answer.failure(STAGE, "the user"));
+        return Err(answer.failure(STAGE, what));
     }
     let quoted = who.replace('\\', "\\\\").replace('"', "\\\"");
     let search = |field: &str| encoded(&format!("{field} eq \"{quoted}\""));
@@ -78,11 +78,12 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
             "/api/v1/users?limit={MOST_FOUND}&search={}",
             search("profile.email")
         );
-        let answer = client.get(STAGE, Bucket::Users, target).await?;
+        let what = "users with this e-mail";
+        let answer = client.get(STAGE, what, Bucket::Users, target).await?;
         if answer.status != 200 {
-            return Err(answer.failure(STAGE, "users with this e-mail"));
+            return Err(answer.failure(STAGE, what));
         }
-        let users: Vec<User<'_>> = answer.json(STAGE, "users with this e-mail")?;
+        let users: Vec<User<'_>> = answer.json(STAGE, what)?;
         // What Okta finds is looked at once more: a search that is not understood must not name someone else.
         let is_asked_for = |user: &&User<'_>| {
             user.profile
@@ -93,26 +94,27 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
         };
         return Ok(users.iter().filter(is_asked_for).map(found_user).collect());
     }
-    let answer = client
-        .get(STAGE, Bucket::Groups, format!("/api/v1/groups/{}", encoded(who)))
-        .await?;
+    let what = "the group";
+    let target = format!("/api/v1/groups/{}", encoded(who));
+    let answer = client.get(STAGE, what, Bucket::Groups, target).await?;
     match answer.status {
         200 => {
-            let group: Group<'_> = answer.json(STAGE, "the group")?;
+            let group: Group<'_> = answer.json(STAGE, what)?;
             return Ok(vec![found_group(&group)]);
         }
         400 | 404 => {}
-        _ => return Err(answer.failure(STAGE, "the group")),
+        _ => return Err(answer.failure(STAGE, what)),
     }
     let target = format!(
         "/api/v1/groups?limit={MOST_FOUND}&search={}",
         search("profile.name")
     );
-    let answer = client.get(STAGE, Bucket::Groups, target).await?;
+    let what = "groups with this name";
+    let answer = client.get(STAGE, what, Bucket::Groups, target).await?;
     if answer.status != 200 {
-        return Err(answer.failure(STAGE, "groups with this name"));
+        return Err(answer.failure(STAGE, what));
     }
-    let groups: Vec<Group<'_>> = answer.json(STAGE, "groups with this name")?;
+    let groups: Vec<Group<'_>> = answer.json(STAGE, what)?;
     let is_asked_for = |group: &&Group<'_>| {
         group
             .profile
@@ -239,11 +241,12 @@ async fn assignment_check<H: Host>(
     let mut labels = Vec::new();
     for app in active.iter().take(MOST_APPS) {
         let target = format!("/api/v1/apps/{}/{kind}/{}", encoded(&app.id), encoded(id));
-        let answer = client.get(STAGE, Bucket::Apps, target).await?;
+        let what = format!("the assignment to the app {}", app.label);
+        let answer = client.get(STAGE, &what, Bucket::Apps, target).await?;
         match answer.status {
             200 => labels.push(app.label.as_str()),
             404 => {}
-            _ => return Err(answer.failure(STAGE, &format!("the assignment to the app {}", app.label))),
+            _ => return Err(answer.failure(STAGE, &what)),
         }
     }
     if !labels.is_empty() {

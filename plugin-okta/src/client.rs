@@ -14,7 +14,7 @@ use crate::clock::OktaClock;
 use crate::describe::VERSION;
 use crate::failure::{ErrorKind, Failure};
 use crate::host::{Body as _, Headers, Host, HttpRequest, Method, TransportError};
-use crate::json;
+use crate::json::{self, Flaw};
 use crate::okta_error::OktaError;
 use crate::pace::{Bucket, Pace, Permit, Turn};
 use crate::retry::{Budget, Step, Tries};
@@ -448,14 +448,16 @@ impl<H: Host> Drop for Waiting<'_, '_, H> {
 }
 
 impl Answer {
-    /// Whether the body does not end in the middle, as one does that came through a connection which broke.
+    /// Whether the body does not end in the middle, as one does that came through a connection which broke. Only one whose
+    /// end looks like it is looked through: one that ends behind a bracket within is noticed when it is read.
     pub(crate) fn is_whole(&self) -> bool {
         let visible = self.body.trim_ascii();
-        match visible.first() {
+        let has_its_end = match visible.first() {
             Some(b'[') => visible.ends_with(b"]"),
             Some(b'{') => visible.ends_with(b"}"),
             _ => true,
-        }
+        };
+        has_its_end || !json::is_cut(visible)
     }
 
     /// What Okta says of a request that it refused.
@@ -466,13 +468,22 @@ impl Answer {
     /// The body as JSON of this shape. `what` says in the failure what was read.
     pub fn json<'a, T: Deserialize<'a>>(&'a self, stage: &'static str, what: &str) -> Result<T, Failure> {
         json::read(&self.body).map_err(|error| {
-            let seen = match self.body.iter().find(|b| !b.is_ascii_whitespace()) {
-                None => "an empty body".to_owned(),
-                Some(b'<') => "HTML or XML".to_owned(),
-                Some(_) => format!("another shape ({error})"),
+            let request_id = self.error().request_id;
+            let seen = match (self.body.trim_ascii().first(), error.flaw) {
+                (None, _) => "an empty body".to_owned(),
+                (Some(b'<'), _) => "HTML or XML".to_owned(),
+                (Some(b'[' | b'{'), Flaw::Cut) => {
+                    let summary = format!("Reading {what} from Okta, the answer ended in the middle.");
+                    return Failure {
+                        request_id,
+                        ..Failure::new(ErrorKind::Unavailable, stage, summary, crate::hints::UNAVAILABLE)
+                    };
+                }
+                (_, Flaw::Cut | Flaw::NoJson) => format!("not JSON ({error})"),
+                (_, Flaw::OtherShape) => format!("another shape ({error})"),
             };
             Failure {
-                request_id: self.error().request_id,
+                request_id,
                 ..Failure::protocol(stage, format!("Reading {what} from Okta, the answer was {seen}."))
             }
         })

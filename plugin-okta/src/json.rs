@@ -15,7 +15,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+    self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -26,12 +27,38 @@ use scan::{Fault, Raw, Scanner};
 #[error("{what}")]
 pub struct Error {
     what: String,
+    /// What is wrong with the text as such.
+    pub flaw: Flaw,
+}
+
+/// What is wrong with a text that could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It ends before its JSON does.
+    Cut,
+    /// It is no JSON.
+    NoJson,
+    /// As far as it was read it is JSON, but not what was asked for.
+    OtherShape,
 }
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(what: T) -> Self {
         Self {
             what: what.to_string(),
+            flaw: Flaw::OtherShape,
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self {
+            what: fault.as_str().to_owned(),
+            flaw: match fault {
+                Fault::Unfinished => Flaw::Cut,
+                _ => Flaw::NoJson,
+            },
         }
     }
 }
@@ -48,7 +75,16 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
         })
         .map_err(|error| Error {
             what: format!("{error}, at byte {}", reader.scanner.at),
+            flaw: match error.flaw {
+                Flaw::NoJson if reader.scanner.is_at_end() => Flaw::Cut,
+                flaw => flaw,
+            },
         })
+}
+
+/// Whether a text ends before its JSON does.
+pub fn is_cut(bytes: &[u8]) -> bool {
+    read::<IgnoredAny>(bytes).is_err_and(|error| error.flaw == Flaw::Cut)
 }
 
 struct Reader<'de> {
@@ -59,7 +95,15 @@ impl<'de> Reader<'de> {
     #[expect(clippy::inline_always, reason = "its steps are: see there")]
     #[inline(always)]
     fn scan<T>(&mut self, step: impl FnOnce(&mut Scanner<'de>) -> Result<T, Fault>) -> Result<T, Error> {
-        step(&mut self.scanner).map_err(|fault| de::Error::custom(fault.as_str()))
+        step(&mut self.scanner).map_err(Error::from)
+    }
+
+    /// Where something else stands, or nothing that is a value.
+    fn not_there(&mut self, what: &str) -> Error {
+        match self.scanner.peek() {
+            b'"' | b'{' | b'[' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9' => de::Error::custom(what),
+            _ => Fault::Value.into(),
+        }
     }
 
     fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
@@ -72,7 +116,7 @@ impl<'de> Reader<'de> {
 
     fn object<V: Visitor<'de>>(&mut self, wanted: Option<Wanted>, visitor: V) -> Result<V::Value, Error> {
         if self.scanner.peek() != b'{' {
-            return Err(de::Error::custom("no object where one must be"));
+            return Err(self.not_there("no object where one must be"));
         }
         self.scanner.take();
         let mut fields = Inside::new(self, wanted);
@@ -91,7 +135,8 @@ impl<'de> Reader<'de> {
 
     fn number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let written = self.scan(Scanner::number)?;
-        let number: serde_json::Number = serde_json::from_str(written).map_err(de::Error::custom)?;
+        let number: serde_json::Number =
+            serde_json::from_str(written).map_err(<Error as de::Error>::custom)?;
         number.deserialize_any(visitor).map_err(de::Error::custom)
     }
 }
@@ -122,7 +167,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 visitor.visit_bool(false)
             }
             b'-' | b'0'..=b'9' => self.number(visitor),
-            _ => Err(de::Error::custom(Fault::Value.as_str())),
+            _ => Err(Fault::Value.into()),
         }
     }
 
@@ -145,7 +190,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
             b'"' => self.string(visitor),
-            _ => Err(de::Error::custom("no string where one must be")),
+            _ => Err(self.not_there("no string where one must be")),
         }
     }
 
@@ -177,7 +222,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
             b'[' => self.list(visitor),
-            _ => Err(de::Error::custom("no list where one must be")),
+            _ => Err(self.not_there("no list where one must be")),
         }
     }
 
@@ -241,7 +286,7 @@ impl<'r, 'de> Inside<'r, 'de> {
                 scanner.take();
                 Ok(true)
             }
-            _ => Err(de::Error::custom(fault.as_str())),
+            _ => Err(fault.into()),
         }
     }
 }
@@ -253,7 +298,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
         loop {
             if matches!(self.wanted, Some(Wanted { left: 0, .. })) {
                 if !matches!(self.reader.scanner.peek(), b',' | b'}') {
-                    return Err(de::Error::custom(Fault::ObjectEnd.as_str()));
+                    return Err(Fault::ObjectEnd.into());
                 }
                 self.reader.scan(|scanner| scanner.skip_to_end(b'}'))?;
                 self.is_over = true;
@@ -263,7 +308,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
                 return Ok(None);
             }
             if self.reader.scanner.peek() != b'"' {
-                return Err(de::Error::custom(Fault::Key.as_str()));
+                return Err(Fault::Key.into());
             }
             let Some(wanted) = &mut self.wanted else {
                 return seed.deserialize(&mut *self.reader).map(Some);

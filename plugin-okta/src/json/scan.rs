@@ -101,13 +101,19 @@ impl<'a> Scanner<'a> {
         self.at += 1;
     }
 
+    /// Whether nothing but white space is left.
+    pub(super) fn is_at_end(&mut self) -> bool {
+        self.peek();
+        self.at >= self.bytes.len()
+    }
+
     /// Nothing but white space is left.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
-        self.peek();
-        if self.at < self.bytes.len() {
-            return Err(Fault::Trailing);
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(Fault::Trailing)
         }
-        Ok(())
     }
 
     /// Takes a string whose first quote is here.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::read;
+use super::{Flaw, is_cut, read};
 use crate::model::{AppUser, Row, Text};
 
 /// Whether what is looked at is read like `serde_json` reads it, taken or refused, with the same in it; and whether what is
@@ -290,6 +290,35 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(said(r#"[{"a":"b"}]"#), "missing field `id`, at byte 10");
     assert_eq!(said("{}"), "no list where one must be, at byte 0");
+}
+
+#[test]
+fn what_is_cut_is_told_from_what_is_no_json_and_from_what_is_another_shape() {
+    let flaw = |text: &str| read::<Vec<Row<'_>>>(text.as_bytes()).unwrap_err().flaw;
+    for text in [
+        "",
+        " [ ",
+        "[{\"id\":\"00u1\"",
+        "[{\"id\":\"00u1\"},",
+        "[{\"a\":[1]",
+    ] {
+        assert_eq!(flaw(text), Flaw::Cut, "{text}");
+        assert!(is_cut(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "x",
+        "[]x",
+        "[]]",
+        "[] [",
+        "[{\"id\":\"00u1\"},]",
+        "[{\"id\":\"00u1\"]",
+    ] {
+        assert_eq!(flaw(text), Flaw::NoJson, "{text}");
+    }
+    for text in ["7", "{}", "[7]", "[{}]", "[{\"a\":[1]}]", "[{\"id\":[1]}]"] {
+        assert_eq!(flaw(text), Flaw::OtherShape, "{text}");
+        assert!(!is_cut(text.as_bytes()), "{text}");
+    }
 }
 
 #[test]

@@ -79,14 +79,29 @@ fn runs_1_3_answers_of_another_shape_are_never_no_rows() {
         ("[{\"id\":\"00u1\"}]", "_embedded"),
         ("[{\"id\":\"00u1\",\"_embedded\":{}}]", "user"),
         ("[17]", "another shape"),
+        ("so it is", "not JSON"),
+        ("[]garbage", "not JSON"),
+        ("[]\n<!-- 7 ms -->", "not JSON"),
+        ("[]]", "not JSON"),
+        ("[]\n[", "not JSON"),
+        ("[,]", "not JSON"),
         ("", "empty body"),
         ("<html>Sign in</html>", "HTML"),
     ] {
         let (host, failure) = fails_on("0oaapp1/users", 9, move || Reply::new(200, body));
         assert_eq!(failure.kind, ErrorKind::Protocol, "{body}");
         assert!(failure.summary.contains(words), "{body}: {}", failure.summary);
+        assert_eq!(host.org.borrow().asked_for("0oaapp1/users"), 1, "{body}");
         assert!(host.memory.borrow().is_empty());
     }
+}
+
+#[test]
+fn runs_1_3_white_space_around_an_answer_is_none_of_it() {
+    rides_out("/groups/00g1/users", 1, || {
+        let members: Vec<Value> = (0..5).map(|user| json!({"id": format!("00u{user}")})).collect();
+        Reply::new(200, format!("\r\n {} \t\r\n", json!(members)))
+    });
 }
 
 #[test]

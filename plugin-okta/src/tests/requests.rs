@@ -46,6 +46,17 @@ fn runs_6_1_after_five_retries_a_request_is_given_up() {
 }
 
 #[test]
+fn runs_6_1_an_answer_that_ends_in_the_middle_is_unavailable_wherever_that_is() {
+    let page = r#"[{"id":"00u1","scope":"x]","_embedded":{"user":{"id":"00u1","list":[1],"profile":{}}}}]"#;
+    for end in 1..page.len() {
+        let (_, failure) = fails_on("0oaapp1/users", 99, move || Reply::new(200, &page[..end]));
+        let cut = &page[..end];
+        assert_eq!(failure.kind, ErrorKind::Unavailable, "{cut}: {}", failure.summary);
+        assert!(failure.summary.contains("ended in the middle"), "{cut}");
+    }
+}
+
+#[test]
 fn what_was_asked_for_is_told_whatever_became_of_it() {
     let replies: [fn() -> Reply; 4] = [
         || Reply::error(502, "E0000009"),

@@ -3,8 +3,8 @@
 //!
 //! What `serde_json` takes of a `str` is taken, with the same in it, with one exception: an object is an object, never a
 //! list of its fields (RUNS §1.3). What it does not take is refused where it is looked at: inside of objects and lists that
-//! nobody asks for, and behind the last field that is asked for, only strings and brackets are. So an object whose fields
-//! are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
+//! nobody asks for, and behind the last field that is asked for, only strings, what follows them and brackets are. So an
+//! object whose fields are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
 //! is how deep this goes.
 
 mod scan;

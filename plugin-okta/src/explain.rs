@@ -24,7 +24,8 @@ enum Found {
         id: String,
         name: String,
         status: String,
-        has_email: bool,
+        /// Why it can't be shown, whatever its status.
+        defect: Option<&'static str>,
     },
     Group {
         id: String,
@@ -138,7 +139,7 @@ fn found_user(user: &User<'_>) -> Found {
         id: user.id.0.to_string(),
         name: name.unwrap_or(&user.id.0).to_owned(),
         status: user.status.trimmed().unwrap_or("unknown").to_owned(),
-        has_email: profile.email.trimmed().is_some(),
+        defect: rows::defect(user),
     }
 }
 
@@ -161,7 +162,7 @@ async fn explain_one<H: Host>(
             id,
             name,
             status,
-            has_email,
+            defect,
         } => {
             checks.push(Check::passed(
                 "exists",
@@ -169,20 +170,7 @@ async fn explain_one<H: Host>(
                 format!("{name} is the user {id}."),
             ));
             checks.push(status_check(status));
-            checks.push(if *has_email {
-                Check::passed(
-                    "email",
-                    "The user has an e-mail",
-                    "The profile has a primary email.",
-                )
-            } else {
-                Check::failed(
-                    "email",
-                    "The user has an e-mail",
-                    "The profile has no primary email.",
-                    rows::NO_EMAIL,
-                )
-            });
+            checks.push(email_check(*defect));
             (id, "users")
         }
         Found::Group { id, name } => {
@@ -213,6 +201,20 @@ async fn explain_one<H: Host>(
         )
     });
     Ok(())
+}
+
+fn email_check(defect: Option<&'static str>) -> Check {
+    const TITLE: &str = "The user has an e-mail";
+    match defect {
+        None => Check::passed("email", TITLE, "The profile has a primary email."),
+        Some(why @ rows::NO_EMAIL) => Check::failed("email", TITLE, "The profile has no primary email.", why),
+        Some(why) => Check::failed(
+            "email",
+            TITLE,
+            "The primary email or the login can't be used.",
+            why,
+        ),
+    }
 }
 
 fn status_check(status: &str) -> Check {

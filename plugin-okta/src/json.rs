@@ -2,7 +2,8 @@
 //! nearly all.
 //!
 //! What `serde_json` takes of a `str` is taken, with the same in it, with one exception: an object is an object, never a
-//! list of its fields (RUNS §1.3). What it does not take is refused where it is looked at: inside of objects and lists that
+//! list of its fields (RUNS §1.3). A string that is no text, since it has half of a character, is given as bytes, with U+FFFD
+//! in its place: whoever takes these can go on (RUNS §1.8). What it does not take is refused where it is looked at: inside of objects and lists that
 //! nobody asks for, and behind the last field that is asked for, only strings, what follows them and brackets are. So an
 //! object whose fields are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
 //! is how deep this goes.
@@ -109,7 +110,10 @@ impl<'de> Reader<'de> {
     fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let raw = self.scan(Scanner::string)?;
         if raw.has_escapes {
-            return visitor.visit_string(decoded(&raw)?);
+            return match decoded(&raw) {
+                Ok(text) => visitor.visit_string(text),
+                Err(mended) => visitor.visit_byte_buf(mended.into_bytes()),
+            };
         }
         visitor.visit_borrowed_str(raw.inside)
     }
@@ -141,9 +145,39 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// A string without its escapes.
-fn decoded(raw: &Raw<'_>) -> Result<String, Error> {
-    serde_json::from_str(raw.whole).map_err(de::Error::custom)
+/// A string without its escapes; as an error, one that is no text, with U+FFFD where that is so.
+fn decoded(raw: &Raw<'_>) -> Result<String, String> {
+    serde_json::from_str(raw.whole).map_err(|_| mended(raw.inside))
+}
+
+/// Decodes a string whose escapes name halves of characters (surrogates) without the other half: JSON allows these (RFC 8259,
+/// section 8.2), and no text can have them.
+fn mended(inside: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(char) = chars.next() {
+        let char = match (char, chars.as_str().as_bytes().first()) {
+            ('\\', Some(b'u')) => {
+                // Four digits follow: escapes were checked when the string was taken.
+                let (escape, rest) = chars.as_str().split_at(5);
+                units.extend(u16::from_str_radix(&escape[1..], 16));
+                chars = rest.chars();
+                continue;
+            }
+            ('\\', _) => match chars.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(itself) => itself,
+                None => break,
+            },
+            (char, _) => char,
+        };
+        units.extend_from_slice(char.encode_utf16(&mut [0; 2]));
+    }
+    String::from_utf16_lossy(&units)
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
@@ -315,7 +349,8 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
             };
             let raw = self.reader.scan(Scanner::string)?;
             let key = if raw.has_escapes {
-                Cow::Owned(decoded(&raw)?)
+                // A mended one is none that anybody asks for.
+                Cow::Owned(decoded(&raw).unwrap_or_else(|mended| mended))
             } else {
                 Cow::Borrowed(raw.inside)
             };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Flaw, is_cut, read};
+use super::{Flaw, is_cut, mended, read};
 use crate::model::{AppUser, Row, Text};
 
 /// Whether what is looked at is read like `serde_json` reads it, taken or refused, with the same in it; and whether what is
@@ -157,6 +157,13 @@ proptest! {
     #[test]
     fn runs_1_3_what_is_damaged_is_refused(text in json().prop_flat_map(damaged)) {
         prop_assert!(is_read_alike(&text), "{}", text.escape_ascii());
+    }
+
+    #[test]
+    fn runs_1_8_what_needs_no_mending_is_mended_to_itself(text in string()) {
+        if let Ok(theirs) = serde_json::from_str::<String>(&text) {
+            prop_assert_eq!(mended(&text[1..text.len() - 1]), theirs);
+        }
     }
 
     #[test]
@@ -342,6 +349,28 @@ fn what_is_cut_is_told_from_what_is_no_json_and_from_what_is_another_shape() {
         assert_eq!(flaw(text), Flaw::OtherShape, "{text}");
         assert!(!is_cut(text.as_bytes()), "{text}");
     }
+}
+
+#[test]
+fn runs_1_8_halves_of_characters_are_mended_and_all_else_stays() {
+    for (written, expected) in [
+        (r"\ud800", "\u{fffd}"),
+        (r"\udc00", "\u{fffd}"),
+        (r"a\uD83Db", "a\u{fffd}b"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\ud83d\\ude00", "\u{fffd}\\ude00"),
+        (r"\ud83d\u0041", "\u{fffd}A"),
+        (
+            r#"\"\\\/\b\f\n\r\tä漢😀\u00e4\udfff"#,
+            "\"\\/\u{8}\u{c}\n\r\tä漢😀ä\u{fffd}",
+        ),
+    ] {
+        let text = format!("\"{written}\"");
+        let read: Text<'_> = read(text.as_bytes()).unwrap();
+        assert_eq!(read, Text::Mended(expected.to_owned()), "{text}");
+    }
+    let pair: Text<'_> = read(br#""\ud83d\ude00""#).unwrap();
+    assert_eq!(pair, Text::Whole("\u{1f600}".into()));
 }
 
 #[test]

@@ -170,7 +170,9 @@ fn has_backslash(bytes: &[u8; BLOCK_BYTES]) -> bool {
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
 fn has_backslash(bytes: &[u8; BLOCK_BYTES]) -> bool {
-    bytes.contains(&b'\\')
+    let (chunks, _) = bytes.as_chunks::<CHUNK_BYTES>();
+    let found = chunks.iter().flat_map(halves);
+    found.fold(0, |tops, word| tops | tops_where(word, b'\\')) != 0
 }
 
 /// Where quotes, brackets and what may follow a string are, a bit for each byte: as few words as tell it all, since to make
@@ -202,28 +204,35 @@ fn found(chunk: &[u8; CHUNK_BYTES]) -> [u16; 3] {
 fn found(chunk: &[u8; CHUNK_BYTES]) -> [u16; 3] {
     let words = halves(chunk);
     let folded = words.map(|word| word | u64::from_ne_bytes([FOLD; 8]));
-    let bits = |words: [u64; 2], byte: u8| {
-        let [first, second] = words.map(|word| bits_of_zeros(word ^ u64::from_ne_bytes([byte; 8])));
-        first | second << 8
-    };
-    let closing = bits(folded, b'}');
+    let tops = |words: [u64; 2], byte: u8| words.map(|word| tops_where(word, byte));
+    let either = |[first, second]: [u64; 2], other: [u64; 2]| [first | other[0], second | other[1]];
+    let closing = tops(folded, b'}');
+    let separators = either(tops(words, b','), tops(words, b':'));
+    let bits = |[first, second]: [u64; 2]| bits_of_tops(first) | bits_of_tops(second) << 8;
     [
-        bits(words, b'"'),
-        bits(folded, b'{') | closing,
-        bits(words, b',') | bits(words, b':') | closing,
+        bits(tops(words, b'"')),
+        bits(either(tops(folded, b'{'), closing)),
+        bits(either(separators, closing)),
     ]
 }
 
 /// The bit by which `[` and `{`, and `]` and `}`, differ.
 const FOLD: u8 = b'[' ^ b'{';
 
-/// A bit for each byte, set where it is zero.
+/// The top bit of each byte that is this one.
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
-fn bits_of_zeros(word: u64) -> u16 {
+fn tops_where(word: u64, byte: u8) -> u64 {
     const LOW_BITS: u64 = u64::from_ne_bytes([0x7f; 8]);
+    let word = word ^ u64::from_ne_bytes([byte; 8]);
     // The sum reaches the top bit of each byte that has any of the lower ones.
-    let tops = !(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS);
+    !(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS)
+}
+
+/// A bit for each byte, set where its top bit is.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[inline(always)]
+fn bits_of_tops(tops: u64) -> u16 {
     // Brings the top bits together, each to its place in the last byte.
     ((tops >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u16
 }

@@ -16,6 +16,8 @@ use crate::pages::{End, Listing};
 
 /// The stage of what concerns apps.
 pub const STAGE: &str = "apps";
+/// What is read, for people.
+const LIST: &str = "the list of apps";
 /// Okta's largest page of apps.
 const LIMIT: u32 = 200;
 /// Under this name the apps that were seen are kept between runs.
@@ -68,31 +70,23 @@ pub enum ById {
 
 /// Asks for one app.
 pub async fn by_id<H: Host>(client: &Client<'_, H>, id: &str) -> Result<ById, Failure> {
-    let answer = client
-        .get(STAGE, Bucket::Apps, format!("/api/v1/apps/{}", encoded(id)))
-        .await?;
+    let what = format!("the app {id}");
+    let target = format!("/api/v1/apps/{}", encoded(id));
+    let answer = client.get(STAGE, &what, Bucket::Apps, target).await?;
     match answer.status {
         200 => {
-            let app: model::App<'_> = answer.json(STAGE, "the app")?;
+            let app: model::App<'_> = answer.json(STAGE, &what)?;
             Ok(ById::Found(App::read(&app)))
         }
         404 => Ok(ById::Gone(answer)),
         403 => Ok(ById::Refused(answer)),
-        _ => Err(answer.failure(STAGE, &format!("the app {id}"))),
+        _ => Err(answer.failure(STAGE, &what)),
     }
 }
 
 /// All apps that the role can see.
 pub async fn list<H: Host>(client: &Client<'_, H>) -> Result<Result<Vec<App>, Answer>, Failure> {
-    let mut listing = Listing::new(
-        client,
-        STAGE,
-        "the list of apps",
-        Bucket::Apps,
-        "/api/v1/apps",
-        None,
-        LIMIT,
-    );
+    let mut listing = Listing::new(client, STAGE, LIST, Bucket::Apps, "/api/v1/apps", None, LIMIT);
     let mut apps: Vec<App> = Vec::new();
     let end = listing
         .for_each_page(async |page| {
@@ -112,7 +106,7 @@ pub async fn list<H: Host>(client: &Client<'_, H>) -> Result<Result<Vec<App>, An
             answer,
             is_first: true,
         } if answer.status == 403 => Ok(Err(answer)),
-        End::Refused { answer, .. } => Err(answer.failure(STAGE, "the list of apps")),
+        End::Refused { answer, .. } => Err(answer.failure(STAGE, LIST)),
     }
 }
 
@@ -160,7 +154,7 @@ pub async fn scope<H: Host>(client: &Client<'_, H>) -> Result<Scope, Failure> {
                     hints::ROLE_PERMISSIONS,
                     hints::FOUR_THINGS
                 ),
-                ..answer.failure(STAGE, "the list of apps")
+                ..answer.failure(STAGE, LIST)
             });
         }
     };
@@ -200,7 +194,7 @@ async fn only<H: Host>(client: &Client<'_, H>, id: &str) -> Result<Scope, Failur
 fn refused(id: &str, answer: &Answer) -> Failure {
     Failure {
         hint: format!(
-            "{} the app {id}. If it was taken out on purpose, confirm that with `idsync directory verify`.",
+            "{} the app {id}. If it was taken out on purpose, confirm that with `idsync directory verify ID`.",
             hints::RESOURCE_SET
         ),
         ..answer.failure(STAGE, &format!("the app {id}, which was seen before"))

@@ -11,7 +11,7 @@ use futures::lock::Mutex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Ask, Client};
 use crate::describe::SCOPES;
 use crate::failure::{ErrorKind, Failure};
 use crate::hints;
@@ -23,6 +23,7 @@ use crate::retry::{Step, Tries};
 
 /// The stage of token requests.
 pub const TOKEN_STAGE: &str = "token";
+const TOKEN: &str = "a token";
 const TOKEN_PATH: &str = "/oauth2/v1/token";
 /// How long an assertion is good; Okta takes an hour at most.
 const ASSERTION_SECONDS: i64 = 300;
@@ -129,12 +130,7 @@ impl<H: Host> Client<'_, H> {
     }
 
     /// Okta refused this token: the next request has a new one, or there is none to be had.
-    pub(crate) fn renew_after(
-        &self,
-        stage: &'static str,
-        token: &Token,
-        answer: &Answer,
-    ) -> Result<(), Failure> {
+    pub(crate) fn renew_after(&self, ask: &Ask, token: &Token, answer: &Answer) -> Result<(), Failure> {
         self.budget.count_resent();
         // Several requests may carry the same token when it ends: the first one refused drops it, and the others come
         // here before the new one is there.
@@ -149,7 +145,7 @@ impl<H: Host> Client<'_, H> {
             .get()
             .is_some_and(|at| now.saturating_sub(at) < FORCED_RENEWAL_EVERY);
         if is_too_soon {
-            return Err(answer.failure(stage, "it with a fresh token"));
+            return Err(answer.failure(ask.stage, &format!("{} with a fresh token", ask.what)));
         }
         self.auth.forced_at.set(Some(now));
         *self.auth.token.borrow_mut() = None;
@@ -199,7 +195,7 @@ impl<H: Host> Client<'_, H> {
     }
 
     async fn try_for_token(&self) -> Result<Token, Failure> {
-        let mut tries = Tries::new(TOKEN_STAGE, false);
+        let mut tries = Tries::new(TOKEN_STAGE, TOKEN, false);
         let mut is_time_mended = false;
         loop {
             let permit = self.permit(TOKEN_STAGE, Bucket::Token).await?;
@@ -302,7 +298,7 @@ impl<H: Host> Client<'_, H> {
                 ErrorKind::InvalidSettings,
                 stage,
                 format!("Signing a request to Okta, the host refused: {reason}."),
-                "Check that the directory has a key (`idsync directory key`) and that `okta_domain` is right.",
+                "Check that the directory has a key (`idsync directory key ID`) and that `okta_domain` is right.",
             )
         })
     }
@@ -317,7 +313,7 @@ impl<H: Host> Client<'_, H> {
     }
 
     fn read_token(&self, answer: &Answer) -> Result<Token, Failure> {
-        let grant: TokenGrant = answer.json(TOKEN_STAGE, "a token")?;
+        let grant: TokenGrant = answer.json(TOKEN_STAGE, TOKEN)?;
         let is_bound = grant.token_type.eq_ignore_ascii_case("DPoP");
         let is_usable =
             !grant.access_token.is_empty() && grant.access_token.bytes().all(|b| b.is_ascii_graphic());
@@ -411,6 +407,6 @@ fn token_failure(answer: &Answer) -> Failure {
     Failure {
         kind,
         hint,
-        ..answer.failure(TOKEN_STAGE, "a token")
+        ..answer.failure(TOKEN_STAGE, TOKEN)
     }
 }

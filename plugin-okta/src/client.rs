@@ -14,7 +14,7 @@ use crate::clock::OktaClock;
 use crate::describe::VERSION;
 use crate::failure::{ErrorKind, Failure};
 use crate::host::{Body as _, Headers, Host, HttpRequest, Method, TransportError};
-use crate::json;
+use crate::json::{self, Flaw};
 use crate::okta_error::OktaError;
 use crate::pace::{Bucket, Pace, Permit, Turn};
 use crate::retry::{Budget, Step, Tries};
@@ -39,6 +39,8 @@ const ERROR_BODY_BYTES: usize = 256 << 10;
 pub struct Ask {
     /// Where in the run, for people.
     pub stage: &'static str,
+    /// What is asked for, for people.
+    pub what: Rc<str>,
     /// What Okta counts it with.
     pub bucket: Bucket,
     /// Path and query.
@@ -163,8 +165,8 @@ impl<'h, H: Host> Client<'h, H> {
     }
 
     /// Asks without a token. Answers of any status come back, but for those that were tried again to no end.
-    pub async fn fetch_open(&self, stage: &'static str, target: &str) -> Result<Answer, Failure> {
-        let mut tries = Tries::new(stage, false);
+    pub async fn fetch_open(&self, stage: &'static str, what: &str, target: &str) -> Result<Answer, Failure> {
+        let mut tries = Tries::new(stage, what, false);
         loop {
             let permit = self.permit(stage, Bucket::Open).await?;
             let request = self.request(target, Vec::new());
@@ -182,7 +184,7 @@ impl<'h, H: Host> Client<'h, H> {
     /// Asks with a token and a proof. `on_head` is told of the head of each answer of status 200 before its body is read,
     /// and of nothing when that did not come whole.
     pub async fn fetch(&self, ask: &Ask, on_head: &dyn Fn(Option<&Headers>)) -> Result<Fetched, Failure> {
-        let mut tries = Tries::new(ask.stage, ask.may_shrink);
+        let mut tries = Tries::new(ask.stage, Rc::clone(&ask.what), ask.may_shrink);
         loop {
             self.token().await?;
             let permit = self.permit(ask.stage, ask.bucket).await?;
@@ -209,15 +211,22 @@ impl<'h, H: Host> Client<'h, H> {
                 Step::Done(answer) => return Ok(Fetched::Answer(answer)),
                 Step::Again => {}
                 Step::TooMuch(failure) => return Ok(Fetched::TooMuch(failure)),
-                Step::Unauthorized(answer) => self.renew_after(ask.stage, &token, &answer)?,
+                Step::Unauthorized(answer) => self.renew_after(ask, &token, &answer)?,
             }
         }
     }
 
-    /// Asks for one thing that can't be made smaller.
-    pub async fn get(&self, stage: &'static str, bucket: Bucket, target: String) -> Result<Answer, Failure> {
+    /// Asks for one thing that can't be made smaller. `what` is what it is, for people.
+    pub async fn get(
+        &self,
+        stage: &'static str,
+        what: &str,
+        bucket: Bucket,
+        target: String,
+    ) -> Result<Answer, Failure> {
         let ask = Ask {
             stage,
+            what: what.into(),
             bucket,
             target,
             may_shrink: false,
@@ -439,14 +448,16 @@ impl<H: Host> Drop for Waiting<'_, '_, H> {
 }
 
 impl Answer {
-    /// Whether the body does not end in the middle, as one does that came through a connection which broke.
+    /// Whether the body does not end in the middle, as one does that came through a connection which broke. Only one whose
+    /// end looks like it is looked through: one that ends behind a bracket within is noticed when it is read.
     pub(crate) fn is_whole(&self) -> bool {
         let visible = self.body.trim_ascii();
-        match visible.first() {
+        let has_its_end = match visible.first() {
             Some(b'[') => visible.ends_with(b"]"),
             Some(b'{') => visible.ends_with(b"}"),
             _ => true,
-        }
+        };
+        has_its_end || !json::is_cut(visible)
     }
 
     /// What Okta says of a request that it refused.
@@ -457,13 +468,22 @@ impl Answer {
     /// The body as JSON of this shape. `what` says in the failure what was read.
     pub fn json<'a, T: Deserialize<'a>>(&'a self, stage: &'static str, what: &str) -> Result<T, Failure> {
         json::read(&self.body).map_err(|error| {
-            let seen = match self.body.iter().find(|b| !b.is_ascii_whitespace()) {
-                None => "an empty body".to_owned(),
-                Some(b'<') => "HTML or XML".to_owned(),
-                Some(_) => format!("another shape ({error})"),
+            let request_id = self.error().request_id;
+            let seen = match (self.body.trim_ascii().first(), error.flaw) {
+                (None, _) => "an empty body".to_owned(),
+                (Some(b'<'), _) => "HTML or XML".to_owned(),
+                (Some(b'[' | b'{'), Flaw::Cut) => {
+                    let summary = format!("Reading {what} from Okta, the answer ended in the middle.");
+                    return Failure {
+                        request_id,
+                        ..Failure::new(ErrorKind::Unavailable, stage, summary, crate::hints::UNAVAILABLE)
+                    };
+                }
+                (_, Flaw::Cut | Flaw::NoJson) => format!("not JSON ({error})"),
+                (_, Flaw::OtherShape) => format!("another shape ({error})"),
             };
             Failure {
-                request_id: self.error().request_id,
+                request_id,
                 ..Failure::protocol(stage, format!("Reading {what} from Okta, the answer was {seen}."))
             }
         })

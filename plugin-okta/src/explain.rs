@@ -24,7 +24,8 @@ enum Found {
         id: String,
         name: String,
         status: String,
-        has_email: bool,
+        /// Why it can't be shown, whatever its status.
+        defect: Option<&'static str>,
     },
     Group {
         id: String,
@@ -61,15 +62,15 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
     if who.is_empty() {
         return Ok(Vec::new());
     }
-    let answer = client
-        .get(STAGE, Bucket::Users, format!("/api/v1/users/{}", encoded(who)))
-        .await?;
+    let what = "the user";
+    let target = format!("/api/v1/users/{}", encoded(who));
+    let answer = client.get(STAGE, what, Bucket::Users, target).await?;
     if answer.status == 200 {
-        let user: User<'_> = answer.json(STAGE, "the user")?;
+        let user: User<'_> = answer.json(STAGE, what)?;
         return Ok(vec![found_user(&user)]);
     }
     if !matches!(answer.status, 400 | 404) {
-        return Err(answer.failure(STAGE, "the user"));
+        return Err(answer.failure(STAGE, what));
     }
     let quoted = who.replace('\\', "\\\\").replace('"', "\\\"");
     let search = |field: &str| encoded(&format!("{field} eq \"{quoted}\""));
@@ -78,11 +79,12 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
             "/api/v1/users?limit={MOST_FOUND}&search={}",
             search("profile.email")
         );
-        let answer = client.get(STAGE, Bucket::Users, target).await?;
+        let what = "users with this e-mail";
+        let answer = client.get(STAGE, what, Bucket::Users, target).await?;
         if answer.status != 200 {
-            return Err(answer.failure(STAGE, "users with this e-mail"));
+            return Err(answer.failure(STAGE, what));
         }
-        let users: Vec<User<'_>> = answer.json(STAGE, "users with this e-mail")?;
+        let users: Vec<User<'_>> = answer.json(STAGE, what)?;
         // What Okta finds is looked at once more: a search that is not understood must not name someone else.
         let is_asked_for = |user: &&User<'_>| {
             user.profile
@@ -93,26 +95,27 @@ async fn find<H: Host>(client: &Client<'_, H>, who: &str) -> Result<Vec<Found>, 
         };
         return Ok(users.iter().filter(is_asked_for).map(found_user).collect());
     }
-    let answer = client
-        .get(STAGE, Bucket::Groups, format!("/api/v1/groups/{}", encoded(who)))
-        .await?;
+    let what = "the group";
+    let target = format!("/api/v1/groups/{}", encoded(who));
+    let answer = client.get(STAGE, what, Bucket::Groups, target).await?;
     match answer.status {
         200 => {
-            let group: Group<'_> = answer.json(STAGE, "the group")?;
+            let group: Group<'_> = answer.json(STAGE, what)?;
             return Ok(vec![found_group(&group)]);
         }
         400 | 404 => {}
-        _ => return Err(answer.failure(STAGE, "the group")),
+        _ => return Err(answer.failure(STAGE, what)),
     }
     let target = format!(
         "/api/v1/groups?limit={MOST_FOUND}&search={}",
         search("profile.name")
     );
-    let answer = client.get(STAGE, Bucket::Groups, target).await?;
+    let what = "groups with this name";
+    let answer = client.get(STAGE, what, Bucket::Groups, target).await?;
     if answer.status != 200 {
-        return Err(answer.failure(STAGE, "groups with this name"));
+        return Err(answer.failure(STAGE, what));
     }
-    let groups: Vec<Group<'_>> = answer.json(STAGE, "groups with this name")?;
+    let groups: Vec<Group<'_>> = answer.json(STAGE, what)?;
     let is_asked_for = |group: &&Group<'_>| {
         group
             .profile
@@ -136,7 +139,7 @@ fn found_user(user: &User<'_>) -> Found {
         id: user.id.0.to_string(),
         name: name.unwrap_or(&user.id.0).to_owned(),
         status: user.status.trimmed().unwrap_or("unknown").to_owned(),
-        has_email: profile.email.trimmed().is_some(),
+        defect: rows::defect(user),
     }
 }
 
@@ -159,7 +162,7 @@ async fn explain_one<H: Host>(
             id,
             name,
             status,
-            has_email,
+            defect,
         } => {
             checks.push(Check::passed(
                 "exists",
@@ -167,20 +170,7 @@ async fn explain_one<H: Host>(
                 format!("{name} is the user {id}."),
             ));
             checks.push(status_check(status));
-            checks.push(if *has_email {
-                Check::passed(
-                    "email",
-                    "The user has an e-mail",
-                    "The profile has a primary email.",
-                )
-            } else {
-                Check::failed(
-                    "email",
-                    "The user has an e-mail",
-                    "The profile has no primary email.",
-                    rows::NO_EMAIL,
-                )
-            });
+            checks.push(email_check(*defect));
             (id, "users")
         }
         Found::Group { id, name } => {
@@ -213,6 +203,20 @@ async fn explain_one<H: Host>(
     Ok(())
 }
 
+fn email_check(defect: Option<&'static str>) -> Check {
+    const TITLE: &str = "The user has an e-mail";
+    match defect {
+        None => Check::passed("email", TITLE, "The profile has a primary email."),
+        Some(why @ rows::NO_EMAIL) => Check::failed("email", TITLE, "The profile has no primary email.", why),
+        Some(why) => Check::failed(
+            "email",
+            TITLE,
+            "The primary email or the login can't be used.",
+            why,
+        ),
+    }
+}
+
 fn status_check(status: &str) -> Check {
     const TITLE: &str = "The user's status is one that is synced";
     if rows::is_active(status) {
@@ -239,11 +243,12 @@ async fn assignment_check<H: Host>(
     let mut labels = Vec::new();
     for app in active.iter().take(MOST_APPS) {
         let target = format!("/api/v1/apps/{}/{kind}/{}", encoded(&app.id), encoded(id));
-        let answer = client.get(STAGE, Bucket::Apps, target).await?;
+        let what = format!("the assignment to the app {}", app.label);
+        let answer = client.get(STAGE, &what, Bucket::Apps, target).await?;
         match answer.status {
             200 => labels.push(app.label.as_str()),
             404 => {}
-            _ => return Err(answer.failure(STAGE, &format!("the assignment to the app {}", app.label))),
+            _ => return Err(answer.failure(STAGE, &what)),
         }
     }
     if !labels.is_empty() {

@@ -85,10 +85,10 @@ The **Client ID** stands at the top of the **General** tab.",
 - **Okta domain**: from the user menu at the upper right of the Okta dashboard, such as `your-company.okta.com`.
 - **Client ID**: from the General tab of the API service app.
 
-Press **Verify Now** (`idsync directory verify`). idsync connects and looks at each part on its own; what fails says \
-what to do. Then press **Create** (`idsync directory enable`).
+Press **Verify Now** (`idsync directory verify ID`). idsync connects and looks at each part on its own; what fails says \
+what to do. Then press **Create** (`idsync directory enable ID`).
 
-Where idsync's scheduler runs, an enabled directory is synced every 2 hours. **Sync Now** on the directory's card (`idsync sync`) does it at once, with or without a scheduler.",
+Where idsync's scheduler runs, an enabled directory is synced every 2 hours. **Sync Now** on the directory's card (`idsync sync ID`) does it at once, with or without a scheduler.",
             fills: &[OKTA_DOMAIN],
             shows_public_key: false,
         },
@@ -100,8 +100,8 @@ permissions, (2) the resource set holds the OIDC app, all users and all groups, 
 app together with that resource set, (4) all three scopes are granted.
 - *The public key is not accepted*: it must have been pasted whole, and the app saved, before you verify.
 - *People or groups are missing*: only what is assigned to the sign-in app is synced. Open **Applications → \
-Applications**, the OIDC app, **Assignments**, and assign them. `idsync directory explain` tells for one person or group \
-what is lacking.",
+Applications**, the OIDC app, **Assignments**, and assign them. `idsync directory explain ID WHO` tells for one person \
+or group what is lacking.",
             fills: &[],
             shows_public_key: false,
         },

@@ -1,10 +1,11 @@
-//! What an admin is told to do, where more than one place says it.
+//! What an admin is told to do, where more than one place says it. The plugin does not know what its directory is called:
+//! commands have `ID` there, as the documentation does.
 
 /// What to check of a Forbidden, when it is not known which of them it is.
 pub const FOUR_THINGS: &str = "Check at Okta that (1) the role has all three permissions, to view users, groups and \
                                applications with their details; (2) the resource set holds the sign-in app, all users \
                                and all groups; (3) the API service app has the role assigned together with that \
-                               resource set; (4) all three scopes are granted. `idsync directory verify` says which.";
+                               resource set; (4) all three scopes are granted. `idsync directory verify ID` says which.";
 
 /// The first of the four.
 pub const ROLE_PERMISSIONS: &str = "Security \u{2192} Administrators \u{2192} Roles: open the role and give it the \
@@ -20,7 +21,7 @@ pub const ROLE_ASSIGNED: &str = "No role lets the service app see anything. At O
 pub const SCOPE: &str = "At Okta open the API service app, tab Okta API Scopes, and grant";
 
 /// The key.
-pub const KEY: &str = "Okta does not know this directory's public key. Show it (`idsync directory key`), and at Okta \
+pub const KEY: &str = "Okta does not know this directory's public key. Show it (`idsync directory key ID`), and at Okta \
                        paste it whole, from the first brace to the last, into the API service app: General \u{2192} \
                        Client Credentials \u{2192} Edit \u{2192} Public key / Private key \u{2192} Add key \u{2192} Done, \
                        then Save.";
@@ -61,3 +62,24 @@ pub const ADDRESS_REFUSED: &str = "Check `okta_domain`. If the name is right and
 /// No org answers.
 pub const NO_ORG: &str = "Check `okta_domain`: the address in the user menu at the upper right of the Okta dashboard, \
                           such as `your-company.okta.com`.";
+
+#[cfg(test)]
+mod tests {
+    use crate::guide;
+
+    #[test]
+    fn each_command_says_where_the_directory_is_to_be_named() {
+        let steps = guide::steps();
+        let texts = steps.iter().map(|step| step.text);
+        let commands: Vec<&str> = texts
+            .chain([super::FOUR_THINGS, super::KEY])
+            .flat_map(|text| text.split('`').skip(1).step_by(2))
+            .filter(|quoted| quoted.starts_with("idsync directory ") || quoted.starts_with("idsync sync"))
+            .collect();
+        assert_eq!(commands.len(), 7, "{commands:?}");
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').collect();
+            assert!(words.contains(&"ID") || words.contains(&"NAME"), "{command}");
+        }
+    }
+}

@@ -2,9 +2,10 @@
 //! nearly all.
 //!
 //! What `serde_json` takes of a `str` is taken, with the same in it, with one exception: an object is an object, never a
-//! list of its fields (RUNS §1.3). What it does not take is refused where it is looked at: inside of objects and lists that
-//! nobody asks for, and behind the last field that is asked for, only strings and brackets are. So an object whose fields
-//! are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
+//! list of its fields (RUNS §1.3). A string that is no text, since it has half of a character, is given as bytes, with U+FFFD
+//! in its place: whoever takes these can go on (RUNS §1.8). What it does not take is refused where it is looked at: inside of objects and lists that
+//! nobody asks for, and behind the last field that is asked for, only strings, what follows them and brackets are. So an
+//! object whose fields are all there may have one of them again, which counts as nothing. Types must not contain themselves: how deep they go
 //! is how deep this goes.
 
 mod scan;
@@ -15,7 +16,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+    self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -26,12 +28,38 @@ use scan::{Fault, Raw, Scanner};
 #[error("{what}")]
 pub struct Error {
     what: String,
+    /// What is wrong with the text as such.
+    pub flaw: Flaw,
+}
+
+/// What is wrong with a text that could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It ends before its JSON does.
+    Cut,
+    /// It is no JSON.
+    NoJson,
+    /// As far as it was read it is JSON, but not what was asked for.
+    OtherShape,
 }
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(what: T) -> Self {
         Self {
             what: what.to_string(),
+            flaw: Flaw::OtherShape,
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self {
+            what: fault.as_str().to_owned(),
+            flaw: match fault {
+                Fault::Unfinished => Flaw::Cut,
+                _ => Flaw::NoJson,
+            },
         }
     }
 }
@@ -48,7 +76,16 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
         })
         .map_err(|error| Error {
             what: format!("{error}, at byte {}", reader.scanner.at),
+            flaw: match error.flaw {
+                Flaw::NoJson if reader.scanner.is_at_end() => Flaw::Cut,
+                flaw => flaw,
+            },
         })
+}
+
+/// Whether a text ends before its JSON does.
+pub fn is_cut(bytes: &[u8]) -> bool {
+    read::<IgnoredAny>(bytes).is_err_and(|error| error.flaw == Flaw::Cut)
 }
 
 struct Reader<'de> {
@@ -59,20 +96,31 @@ impl<'de> Reader<'de> {
     #[expect(clippy::inline_always, reason = "its steps are: see there")]
     #[inline(always)]
     fn scan<T>(&mut self, step: impl FnOnce(&mut Scanner<'de>) -> Result<T, Fault>) -> Result<T, Error> {
-        step(&mut self.scanner).map_err(|fault| de::Error::custom(fault.as_str()))
+        step(&mut self.scanner).map_err(Error::from)
+    }
+
+    /// Where something else stands, or nothing that is a value.
+    fn not_there(&mut self, what: &str) -> Error {
+        match self.scanner.peek() {
+            b'"' | b'{' | b'[' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9' => de::Error::custom(what),
+            _ => Fault::Value.into(),
+        }
     }
 
     fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let raw = self.scan(Scanner::string)?;
         if raw.has_escapes {
-            return visitor.visit_string(decoded(&raw)?);
+            return match decoded(&raw) {
+                Ok(text) => visitor.visit_string(text),
+                Err(mended) => visitor.visit_byte_buf(mended.into_bytes()),
+            };
         }
         visitor.visit_borrowed_str(raw.inside)
     }
 
     fn object<V: Visitor<'de>>(&mut self, wanted: Option<Wanted>, visitor: V) -> Result<V::Value, Error> {
         if self.scanner.peek() != b'{' {
-            return Err(de::Error::custom("no object where one must be"));
+            return Err(self.not_there("no object where one must be"));
         }
         self.scanner.take();
         let mut fields = Inside::new(self, wanted);
@@ -91,14 +139,45 @@ impl<'de> Reader<'de> {
 
     fn number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let written = self.scan(Scanner::number)?;
-        let number: serde_json::Number = serde_json::from_str(written).map_err(de::Error::custom)?;
+        let number: serde_json::Number =
+            serde_json::from_str(written).map_err(<Error as de::Error>::custom)?;
         number.deserialize_any(visitor).map_err(de::Error::custom)
     }
 }
 
-/// A string without its escapes.
-fn decoded(raw: &Raw<'_>) -> Result<String, Error> {
-    serde_json::from_str(raw.whole).map_err(de::Error::custom)
+/// A string without its escapes; as an error, one that is no text, with U+FFFD where that is so.
+fn decoded(raw: &Raw<'_>) -> Result<String, String> {
+    serde_json::from_str(raw.whole).map_err(|_| mended(raw.inside))
+}
+
+/// Decodes a string whose escapes name halves of characters (surrogates) without the other half: JSON allows these (RFC 8259,
+/// section 8.2), and no text can have them.
+fn mended(inside: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(char) = chars.next() {
+        let char = match (char, chars.as_str().as_bytes().first()) {
+            ('\\', Some(b'u')) => {
+                // Four digits follow: escapes were checked when the string was taken.
+                let (escape, rest) = chars.as_str().split_at(5);
+                units.extend(u16::from_str_radix(&escape[1..], 16));
+                chars = rest.chars();
+                continue;
+            }
+            ('\\', _) => match chars.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(itself) => itself,
+                None => break,
+            },
+            (char, _) => char,
+        };
+        units.extend_from_slice(char.encode_utf16(&mut [0; 2]));
+    }
+    String::from_utf16_lossy(&units)
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
@@ -122,7 +201,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 visitor.visit_bool(false)
             }
             b'-' | b'0'..=b'9' => self.number(visitor),
-            _ => Err(de::Error::custom(Fault::Value.as_str())),
+            _ => Err(Fault::Value.into()),
         }
     }
 
@@ -145,7 +224,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
             b'"' => self.string(visitor),
-            _ => Err(de::Error::custom("no string where one must be")),
+            _ => Err(self.not_there("no string where one must be")),
         }
     }
 
@@ -177,7 +256,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.scanner.peek() {
             b'[' => self.list(visitor),
-            _ => Err(de::Error::custom("no list where one must be")),
+            _ => Err(self.not_there("no list where one must be")),
         }
     }
 
@@ -241,7 +320,7 @@ impl<'r, 'de> Inside<'r, 'de> {
                 scanner.take();
                 Ok(true)
             }
-            _ => Err(de::Error::custom(fault.as_str())),
+            _ => Err(fault.into()),
         }
     }
 }
@@ -253,7 +332,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
         loop {
             if matches!(self.wanted, Some(Wanted { left: 0, .. })) {
                 if !matches!(self.reader.scanner.peek(), b',' | b'}') {
-                    return Err(de::Error::custom(Fault::ObjectEnd.as_str()));
+                    return Err(Fault::ObjectEnd.into());
                 }
                 self.reader.scan(|scanner| scanner.skip_to_end(b'}'))?;
                 self.is_over = true;
@@ -263,14 +342,15 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
                 return Ok(None);
             }
             if self.reader.scanner.peek() != b'"' {
-                return Err(de::Error::custom(Fault::Key.as_str()));
+                return Err(Fault::Key.into());
             }
             let Some(wanted) = &mut self.wanted else {
                 return seed.deserialize(&mut *self.reader).map(Some);
             };
             let raw = self.reader.scan(Scanner::string)?;
             let key = if raw.has_escapes {
-                Cow::Owned(decoded(&raw)?)
+                // A mended one is none that anybody asks for.
+                Cow::Owned(decoded(&raw).unwrap_or_else(|mended| mended))
             } else {
                 Cow::Borrowed(raw.inside)
             };

@@ -15,9 +15,9 @@ pub struct Id<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_str(TextVisitor)?;
-        match text {
-            Some(id) if (1..=255).contains(&id.len()) => Ok(Self(id)),
+        match deserializer.deserialize_str(TextVisitor)? {
+            Text::Whole(id) if (1..=255).contains(&id.len()) => Ok(Self(id)),
+            Text::Mended(_) => Err(de::Error::custom("an id that has half of a character")),
             _ => Err(de::Error::custom("an id that is empty or longer than 255 bytes")),
         }
     }
@@ -25,57 +25,78 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
 
 /// A text, or whatever else stands in its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Text<'a>(pub Option<Cow<'a, str>>);
+pub enum Text<'a> {
+    /// Something else, or nothing.
+    #[default]
+    None,
+    /// A text.
+    Whole(Cow<'a, str>),
+    /// Okta's has half of a character (a surrogate without the other), which no text can have; here U+FFFD is in its place.
+    Mended(String),
+}
 
 impl Text<'_> {
     /// The text without white space around it, when anything is left then.
     pub fn trimmed(&self) -> Option<&str> {
-        self.0.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        let text: &str = match self {
+            Self::None => return None,
+            Self::Whole(text) => text,
+            Self::Mended(text) => text,
+        };
+        Some(text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// Whether it is not what Okta has.
+    pub fn is_mended(&self) -> bool {
+        matches!(self, Self::Mended(_))
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
+        deserializer.deserialize_any(TextVisitor)
     }
 }
 
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Option<Cow<'de, str>>;
+    type Value = Text<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text")
     }
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(text)))
+        Ok(Text::Whole(Cow::Borrowed(text)))
     }
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(text.to_owned())))
+        Ok(Text::Whole(Cow::Owned(text.to_owned())))
+    }
+    fn visit_bytes<E>(self, mended: &[u8]) -> Result<Self::Value, E> {
+        Ok(Text::Mended(String::from_utf8_lossy(mended).into_owned()))
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(Text::None)
     }
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(Text::None)
     }
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(number.to_string())))
+        Ok(Text::Whole(Cow::Owned(number.to_string())))
     }
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(number.to_string())))
+        Ok(Text::Whole(Cow::Owned(number.to_string())))
     }
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(Text::None)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(Text::None)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(Text::None)
     }
 }
 
@@ -259,6 +280,9 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for OrNothing<T> {
             fn visit_str<E>(self, _: &str) -> Result<T, E> {
                 Ok(T::default())
             }
+            fn visit_bytes<E>(self, _: &[u8]) -> Result<T, E> {
+                Ok(T::default())
+            }
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(T::default())
@@ -287,7 +311,7 @@ mod tests {
         assert_eq!(rows[0].id.0, "00u1");
         assert_eq!(user.status.trimmed(), Some("PASSWORD_EXPIRED"));
         assert_eq!(user.profile.0.last_name.trimmed(), Some("Lovel\u{e4}ce"));
-        assert!(matches!(user.profile.0.email.0, Some(Cow::Borrowed(_))));
+        assert!(matches!(user.profile.0.email, Text::Whole(Cow::Borrowed(_))));
         assert_eq!(user.profile.0.display_name.trimmed(), None);
     }
 

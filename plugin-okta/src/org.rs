@@ -7,16 +7,17 @@ use crate::host::Host;
 use crate::model::Organization;
 
 const STAGE: &str = "domain";
+const WHAT: &str = "the org's id";
 const PATH: &str = "/.well-known/okta-organization";
 
 /// The id of the org behind the domain. Being the first request of a call, it also tells Okta's time.
 pub async fn org_id<H: Host>(client: &Client<'_, H>) -> Result<String, Failure> {
-    let answer = client.fetch_open(STAGE, PATH).await?;
+    let answer = client.fetch_open(STAGE, WHAT, PATH).await?;
     let domain = &client.settings.domain;
     let no_org = |summary: String| Failure::new(ErrorKind::InvalidSettings, STAGE, summary, hints::NO_ORG);
     match answer.status {
         200 => {
-            let org: Organization<'_> = answer.json(STAGE, "which org it is").map_err(|failure| Failure {
+            let org: Organization<'_> = answer.json(STAGE, WHAT).map_err(|failure| Failure {
                 hint: hints::NO_ORG.to_owned(),
                 ..failure
             })?;
@@ -28,7 +29,7 @@ pub async fn org_id<H: Host>(client: &Client<'_, H>) -> Result<String, Failure> 
         ))),
         _ => Err(Failure {
             hint: hints::NO_ORG.to_owned(),
-            ..answer.failure(STAGE, "which org it is")
+            ..answer.failure(STAGE, WHAT)
         }),
     }
 }
@@ -43,7 +44,7 @@ pub async fn check<H: Host>(client: &Client<'_, H>, expected: Option<&str>) -> R
                 "Another Okta org than the verified one answers at {}: {org} instead of {expected}.",
                 client.settings.domain
             ),
-            "If that is meant, confirm it with `idsync directory verify`; nothing is synced before. If not, correct \
+            "If that is meant, confirm it with `idsync directory verify ID`; nothing is synced before. If not, correct \
              `okta_domain`.",
         )),
         (Err(failure), None) if matches!(failure.kind, ErrorKind::Protocol | ErrorKind::Forbidden) => Ok(()),

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::pin;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -33,7 +34,7 @@ const MOST_PAGES: usize = 500_000;
 pub struct Listing<'c, 'h, H: Host> {
     source: Source<'c, 'h, H>,
     /// What is listed, for people.
-    what: String,
+    what: Rc<str>,
     next: Option<String>,
     under_way: Pages<'c>,
     followed: HashSet<u64>,
@@ -58,7 +59,7 @@ struct Source<'c, 'h, H: Host> {
 pub struct Page {
     answer: Answer,
     stage: &'static str,
-    what: String,
+    what: Rc<str>,
     /// Whether it is the first.
     pub is_first: bool,
     /// Where the listing goes on; nothing after the last page.
@@ -102,7 +103,7 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
     pub fn new(
         client: &'c Client<'h, H>,
         stage: &'static str,
-        what: impl Into<String>,
+        what: &str,
         bucket: Bucket,
         path: &str,
         expand: Option<&'static str>,
@@ -112,6 +113,7 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
         if let Some(expand) = expand {
             target = with_parameter(&target, "expand", expand);
         }
+        let what: Rc<str> = what.into();
         Self {
             source: Source {
                 client,
@@ -121,8 +123,8 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
                 expand,
                 reads_ahead: false,
             },
-            what: what.into(),
-            under_way: Pages::new(),
+            under_way: Pages::of(Rc::clone(&what)),
+            what,
             followed: HashSet::from([digest(&target)]),
             next: Some(target),
             is_first: true,
@@ -172,7 +174,7 @@ impl<'c, 'h, H: Host> Listing<'c, 'h, H> {
             return Ok(Turn::Page(Page {
                 answer,
                 stage: self.source.stage,
-                what: self.what.clone(),
+                what: Rc::clone(&self.what),
                 is_first,
                 next: self.next.clone(),
             }));

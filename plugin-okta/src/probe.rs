@@ -67,15 +67,15 @@ pub async fn look<H: Host>(client: &Client<'_, H>, kind: Kind) -> Result<Seen, F
         Kind::Users => (Bucket::Users, "/api/v1/users?limit=1"),
         Kind::Groups => (Bucket::Groups, "/api/v1/groups?limit=1"),
     };
-    let answer = client.get(kind.word(), bucket, target.to_owned()).await?;
+    let what = format!("one of the org's {}", kind.word());
+    let answer = client.get(kind.word(), &what, bucket, target.to_owned()).await?;
     match answer.status {
         200 => {
-            let what = format!("the list of {}", kind.word());
             let rows: Vec<Row<'_>> = answer.json(kind.word(), &what)?;
             Ok(if rows.is_empty() { Seen::None } else { Seen::Some })
         }
         403 => Ok(Seen::Refused(answer)),
-        _ => Err(answer.failure(kind.word(), &format!("one of the org's {}", kind.word()))),
+        _ => Err(answer.failure(kind.word(), &what)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is tried again, how often and after how long (RUNS §6.1), and what an answer that is no success means.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::client::{Answer, Client};
@@ -77,6 +78,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Tries {
     stage: &'static str,
+    /// What is asked for, for people.
+    what: Rc<str>,
     may_shrink: bool,
     retries: u32,
     challenges: u32,
@@ -86,9 +89,10 @@ pub struct Tries {
 
 impl Tries {
     /// No try yet.
-    pub fn new(stage: &'static str, may_shrink: bool) -> Self {
+    pub fn new(stage: &'static str, what: impl Into<Rc<str>>, may_shrink: bool) -> Self {
         Self {
             stage,
+            what: what.into(),
             may_shrink,
             retries: 0,
             challenges: 0,
@@ -126,13 +130,11 @@ impl Tries {
             200..=299 => self.judge_success(client, answer).await,
             300..=399 => Err(self.redirected(&answer)),
             401 => Ok(Step::Unauthorized(answer)),
-            413 if self.may_shrink => Ok(Step::TooMuch(answer.failure(self.stage, "a page"))),
+            413 if self.may_shrink => Ok(Step::TooMuch(answer.failure(self.stage, &self.what))),
             429 => self.wait_for_limit(client, bucket, &answer, &error).await,
             408 | 500..=599 => {
-                let failure = self.unavailable(
-                    &format!("Okta answered {}{}", answer.status, error.quoted()),
-                    &error,
-                );
+                let seen = format!("the answer was {}{}", answer.status, error.quoted());
+                let failure = self.unavailable(&format!("Asking Okta for {}, {seen}", self.what), &error);
                 self.too_heavy += u32::from(matches!(answer.status, 500 | 504));
                 if self.may_shrink && self.too_heavy == 2 {
                     client.budget.count_resent();
@@ -150,28 +152,27 @@ impl Tries {
         error: TransportError,
     ) -> Result<Step, Failure> {
         let domain = &client.settings.domain;
+        let asked = format!("Asking {domain} for {}", self.what);
         match error {
-            TransportError::Broken(what) => {
+            TransportError::Broken(seen) => {
                 client.check_end(self.stage)?;
-                let failure = self.unavailable(&format!("Asking {domain}, {what}"), &OktaError::default());
+                let failure = self.unavailable(&format!("{asked}, {seen}"), &OktaError::default());
                 self.back_off(client, failure).await
             }
-            TransportError::TooLarge(what) => {
+            TransportError::TooLarge(seen) => {
                 let failure = Failure::protocol(
                     self.stage,
-                    format!("Reading an answer of {domain}, its body was larger than is taken ({what})."),
+                    format!("{asked}, the body of the answer was larger than is taken ({seen})."),
                 );
                 Ok(Step::TooMuch(failure))
             }
-            TransportError::AddressRefused(what) => Err(Failure::new(
+            TransportError::AddressRefused(seen) => Err(Failure::new(
                 ErrorKind::InvalidSettings,
                 self.stage,
-                format!("Asking {domain}, {what}."),
+                format!("{asked}, {seen}."),
                 hints::ADDRESS_REFUSED,
             )),
-            TransportError::Refused(what) => {
-                Err(Failure::protocol(self.stage, format!("Asking {domain}, {what}.")))
-            }
+            TransportError::Refused(seen) => Err(Failure::protocol(self.stage, format!("{asked}, {seen}."))),
         }
     }
 
@@ -184,11 +185,8 @@ impl Tries {
         if answer.is_whole() {
             return Ok(Step::Done(answer));
         }
-        let what = format!(
-            "Asking {}, the answer ended in the middle",
-            client.settings.domain
-        );
-        let failure = self.unavailable(&what, &answer.error());
+        let seen = format!("Asking Okta for {}, the answer ended in the middle", self.what);
+        let failure = self.unavailable(&seen, &answer.error());
         self.back_off(client, failure).await
     }
 
@@ -205,8 +203,8 @@ impl Tries {
             ..Failure::protocol(
                 self.stage,
                 format!(
-                    "Asking Okta, the answer was a redirect ({}){location}, which is not followed.",
-                    answer.status
+                    "Asking Okta for {}, the answer was a redirect ({}){location}, which is not followed.",
+                    self.what, answer.status
                 ),
             )
         }
@@ -300,14 +298,14 @@ impl Tries {
         Ok(Step::Again)
     }
 
-    fn unavailable(&self, what: &str, error: &OktaError) -> Failure {
+    fn unavailable(&self, seen: &str, error: &OktaError) -> Failure {
         Failure {
             provider_code: error.code.clone(),
             request_id: error.request_id.clone(),
             ..Failure::new(
                 ErrorKind::Unavailable,
                 self.stage,
-                format!("{what}, also after trying again."),
+                format!("{seen}, also after trying again."),
                 hints::UNAVAILABLE,
             )
         }

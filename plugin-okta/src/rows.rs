@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::clock::parse_timestamp_ms;
 use crate::host;
-use crate::model::{Group, User};
+use crate::model::{Group, Text, User};
 
 /// The statuses whose users are synced (DESIGN §5). Okta's others are `SUSPENDED` and `DEPROVISIONED`.
 pub const ACTIVE_STATUSES: [&str; 6] = [
@@ -18,6 +18,11 @@ pub const ACTIVE_STATUSES: [&str; 6] = [
 
 /// Why a user without an address is left out.
 pub const NO_EMAIL: &str = "The user has no e-mail at Okta. Fill in the primary email of the user's profile.";
+/// Why a user whose address or login is no text is left out: mended it could be another's.
+const BROKEN_EMAIL: &str = "The user's e-mail at Okta has half of a character (a lone surrogate). Correct the primary \
+                            email of the user's profile.";
+const BROKEN_LOGIN: &str = "The user's login at Okta has half of a character (a lone surrogate). Correct the username \
+                            of the user's profile.";
 
 /// The host cuts long texts and says so; these bounds only keep one row from being larger than a call may be.
 const LONGEST_TEXT_BYTES: usize = 128 << 10;
@@ -27,16 +32,28 @@ pub fn is_active(status: &str) -> bool {
     ACTIVE_STATUSES.contains(&status)
 }
 
-/// A user's row, or none when it has no address, which only a user whom readers don't see can do without. `id` is the
-/// id in the listing.
-pub fn user<'p>(id: &'p str, user: &'p User<'_>) -> Option<host::User<'p>> {
+/// Why readers can't be shown a user, whatever its status.
+pub fn defect(user: &User<'_>) -> Option<&'static str> {
+    let profile = &user.profile.0;
+    if profile.email.trimmed().is_none() {
+        Some(NO_EMAIL)
+    } else if profile.email.is_mended() {
+        Some(BROKEN_EMAIL)
+    } else {
+        profile.login.is_mended().then_some(BROKEN_LOGIN)
+    }
+}
+
+/// A user's row, or why it has none; a user whom readers don't see always has one. `id` is the id in the listing.
+pub fn user<'p>(id: &'p str, user: &'p User<'_>) -> Result<host::User<'p>, &'static str> {
     let profile = &user.profile.0;
     let status = user.status.trimmed().unwrap_or_default();
-    let email = match profile.email.trimmed() {
-        Some(email) => in_lower_case(email),
-        None if is_active(status) => return None,
-        None => Cow::default(),
-    };
+    if is_active(status)
+        && let Some(why) = defect(user)
+    {
+        return Err(why);
+    }
+    let email = profile.email.trimmed().map_or_else(Cow::default, in_lower_case);
     let login = profile.login.trimmed();
     let (given, family) = (profile.first_name.trimmed(), profile.last_name.trimmed());
     let full_name = || match (given, family) {
@@ -45,7 +62,7 @@ pub fn user<'p>(id: &'p str, user: &'p User<'_>) -> Option<host::User<'p>> {
     };
     let shown = profile.display_name.trimmed().map(Cow::Borrowed);
     let display_name = shown.or_else(full_name).or(login.map(Cow::Borrowed));
-    Some(host::User {
+    Ok(host::User {
         external_id: Cow::Borrowed(id),
         username: bounded(login.map_or_else(|| email.clone(), in_lower_case)),
         email: bounded(email),
@@ -54,6 +71,40 @@ pub fn user<'p>(id: &'p str, user: &'p User<'_>) -> Option<host::User<'p>> {
         family_name: family.map(|name| bounded(Cow::Borrowed(name))),
         active: is_active(status),
         provider_status: bounded(Cow::Borrowed(status)),
+    })
+}
+
+/// What is not in a user's row as it is at Okta, for people.
+pub fn user_remark(user: &User<'_>) -> Option<String> {
+    let profile = &user.profile.0;
+    remark(&[
+        ("e-mail", &profile.email),
+        ("login", &profile.login),
+        ("display name", &profile.display_name),
+        ("given name", &profile.first_name),
+        ("family name", &profile.last_name),
+        ("status", &user.status),
+    ])
+}
+
+/// The same of a group.
+pub fn group_remark(group: &Group<'_>) -> Option<String> {
+    let profile = &group.profile.0;
+    remark(&[
+        ("name", &profile.name),
+        ("description", &profile.description),
+        ("kind", &group.kind),
+    ])
+}
+
+fn remark(texts: &[(&str, &Text<'_>)]) -> Option<String> {
+    let mended = texts.iter().filter(|(_, text)| text.is_mended());
+    let names: Vec<&str> = mended.map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "half of a character (a lone surrogate) is shown as \u{fffd} in its {}",
+            names.join(", ")
+        )
     })
 }
 
@@ -152,7 +203,7 @@ mod tests {
     fn row(profile: &str, status: &str) -> Option<host::User<'static>> {
         let json = format!(r#"{{"id":"00u1","status":"{status}","profile":{profile}}}"#);
         let read: User<'_> = serde_json::from_str(&json).unwrap();
-        user("00u1", &read).map(owned)
+        user("00u1", &read).map(owned).ok()
     }
 
     #[test]

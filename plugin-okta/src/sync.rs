@@ -4,6 +4,7 @@
 mod assigned;
 mod members;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
@@ -46,7 +47,7 @@ pub async fn sync<H: Host>(
         apps: RefCell::default(),
         jobs: RefCell::default(),
         groups: RefCell::default(),
-        skipped: RefCell::default(),
+        remarks: RefCell::default(),
         cursor: RefCell::default(),
         users_round: Cell::new(0),
         groups_round: Cell::new(0),
@@ -92,7 +93,8 @@ struct Run<'r, 'h, H: Host> {
     jobs: RefCell<VecDeque<Job>>,
     /// Every group that was put, and the apps that name it.
     groups: RefCell<HashMap<Rc<str>, Vec<Rc<App>>>>,
-    skipped: RefCell<HashSet<String>>,
+    /// What was said of rows that were left out or mended.
+    remarks: RefCell<HashSet<(Entity, String, Cow<'static, str>)>>,
     /// What the next checkpoint says. A page is in it once all of its rows were put, never before.
     cursor: RefCell<Cursor>,
     /// How often all listings of users, and of groups, had to begin again.

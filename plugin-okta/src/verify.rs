@@ -389,7 +389,7 @@ async fn count<H: Host>(client: &Client<'_, H>, active: &[&App]) -> Result<(Stri
                 has_more |= !page.is_last();
                 let rows = page.rows::<AppUser<'_>>()?;
                 let synced = |row: &&AppUser<'_>| {
-                    rows::user(&row.id.0, &row.embedded.user).is_some_and(|user| user.active)
+                    rows::user(&row.id.0, &row.embedded.user).is_ok_and(|user| user.active)
                 };
                 users += rows.iter().filter(synced).count();
             }

@@ -1,5 +1,5 @@
-//! Goes through JSON (RFC 8259) without keeping any of it. Of objects and lists that are skipped only strings and brackets
-//! are looked at: where they end is certain, and whether all in them is JSON is not asked.
+//! Goes through JSON (RFC 8259) without keeping any of it. Of objects and lists that are skipped only strings, what follows
+//! these, and brackets are looked at: where they end is certain, and whether all in them is JSON is not asked.
 //!
 //! Nearly all of a listing is skipped, so that this is most of the work of a run. In the sandbox each call of a function and
 //! each turn of a loop costs something besides, which is why what is small is inlined, and why places are passed by value.
@@ -29,6 +29,7 @@ pub(super) enum Fault {
     ListEnd,
     ObjectEnd,
     Trailing,
+    AfterString,
 }
 
 impl Fault {
@@ -48,6 +49,7 @@ impl Fault {
             Self::ListEnd => "neither comma nor end after an item",
             Self::ObjectEnd => "neither comma nor end after a field",
             Self::Trailing => "more after the end",
+            Self::AfterString => "a string that is not followed by a comma, a colon or a bracket",
         }
     }
 }
@@ -101,13 +103,19 @@ impl<'a> Scanner<'a> {
         self.at += 1;
     }
 
+    /// Whether nothing but white space is left.
+    pub(super) fn is_at_end(&mut self) -> bool {
+        self.peek();
+        self.at >= self.bytes.len()
+    }
+
     /// Nothing but white space is left.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
-        self.peek();
-        if self.at < self.bytes.len() {
-            return Err(Fault::Trailing);
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(Fault::Trailing)
         }
-        Ok(())
     }
 
     /// Takes a string whose first quote is here.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::read;
+use super::{Flaw, is_cut, mended, read};
 use crate::model::{AppUser, Row, Text};
 
 /// Whether what is looked at is read like `serde_json` reads it, taken or refused, with the same in it; and whether what is
@@ -160,6 +160,13 @@ proptest! {
     }
 
     #[test]
+    fn runs_1_8_what_needs_no_mending_is_mended_to_itself(text in string()) {
+        if let Ok(theirs) = serde_json::from_str::<String>(&text) {
+            prop_assert_eq!(mended(&text[1..text.len() - 1]), theirs);
+        }
+    }
+
+    #[test]
     fn runs_1_3_bytes_of_any_kind_are_judged_alike(text in "[{}\\[\\]\",:\\\\u0-9a-fntrlsE+. \n-]{0,24}") {
         prop_assert!(is_read_alike(text.as_bytes()), "{}", text);
     }
@@ -180,6 +187,28 @@ proptest! {
         if their_ids(text).is_some() {
             prop_assert_eq!(ids(&text[..at.index(text.len())]), None);
         }
+    }
+
+    #[test]
+    fn runs_1_3_a_quote_too_few_and_one_too_many_hide_no_row(
+        // A comma or colon within a text can look like one behind it.
+        rows in prop::collection::vec(prop::collection::vec("[a-z0-9][a-z0-9 {}\\[/]{0,40}", 1..6), 1..8),
+        is_spaced in any::<bool>(),
+        removed in any::<prop::sample::Index>(),
+        inserted in any::<prop::sample::Index>(),
+    ) {
+        let (colon, comma) = if is_spaced { (" : ", "\n , ") } else { (":", ",") };
+        let row = |texts: &Vec<String>| {
+            let fields = texts.iter().map(|text| format!("{comma}\"x{text}\"{colon}\"{text}\""));
+            format!("{{\"id\"{colon}\"00u1\"{}}}", fields.collect::<String>())
+        };
+        let mut page = format!("[{}]", rows.iter().map(row).collect::<Vec<_>>().join(comma));
+        prop_assert_eq!(ids(page.as_bytes()).map(|ids| ids.len()), Some(rows.len()));
+        let quotes: Vec<usize> = page.match_indices('"').map(|(at, _)| at).collect();
+        page.remove(*removed.get(&quotes));
+        page.insert(inserted.index(page.len()), '"');
+        let read = ids(page.as_bytes());
+        prop_assert!(read.is_none_or(|ids| ids.len() == rows.len()), "{}", page);
     }
 
     #[test]
@@ -247,12 +276,11 @@ fn runs_1_3_a_row_goes_on_with_another_field_or_is_at_its_end() {
     for text in [
         r#"[{"id":"00u1"{"id":"00u2"}}]"#,
         r#"[{"id":"00u1" "},{"id":"00u2"" }]"#,
+        // A quote too few, and one too many behind it.
+        r#"[{"id":"00u1","x":"p},{"id":"00u2","y":q"}]"#,
     ] {
         assert_eq!(ids(text.as_bytes()), None, "{text}");
     }
-    // What is skipped is looked at for strings and brackets alone: a quote too few and one too many hide what is between.
-    let hidden = r#"[{"id":"00u1","x":"p},{"id":"00u2","y":q"}]"#;
-    assert_eq!(ids(hidden.as_bytes()).unwrap(), ["00u1"]);
 }
 
 #[test]
@@ -264,6 +292,8 @@ fn what_is_skipped_ends_where_it_ends_wherever_it_lies() {
         r#""\\\"]""#,
         r#"{"a":"[{"}"#,
         r#"["{",{"b":"\\"}]"#,
+        r#"["a" , "]"]"#,
+        "{\"a\"\n:\"}\"\t\r\n }",
     ];
     for (inside, before) in inside
         .iter()
@@ -290,6 +320,57 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(said(r#"[{"a":"b"}]"#), "missing field `id`, at byte 10");
     assert_eq!(said("{}"), "no list where one must be, at byte 0");
+}
+
+#[test]
+fn what_is_cut_is_told_from_what_is_no_json_and_from_what_is_another_shape() {
+    let flaw = |text: &str| read::<Vec<Row<'_>>>(text.as_bytes()).unwrap_err().flaw;
+    for text in [
+        "",
+        " [ ",
+        "[{\"id\":\"00u1\"",
+        "[{\"id\":\"00u1\"},",
+        "[{\"a\":[1]",
+    ] {
+        assert_eq!(flaw(text), Flaw::Cut, "{text}");
+        assert!(is_cut(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "x",
+        "[]x",
+        "[]]",
+        "[] [",
+        "[{\"id\":\"00u1\"},]",
+        "[{\"id\":\"00u1\"]",
+    ] {
+        assert_eq!(flaw(text), Flaw::NoJson, "{text}");
+    }
+    for text in ["7", "{}", "[7]", "[{}]", "[{\"a\":[1]}]", "[{\"id\":[1]}]"] {
+        assert_eq!(flaw(text), Flaw::OtherShape, "{text}");
+        assert!(!is_cut(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn runs_1_8_halves_of_characters_are_mended_and_all_else_stays() {
+    for (written, expected) in [
+        (r"\ud800", "\u{fffd}"),
+        (r"\udc00", "\u{fffd}"),
+        (r"a\uD83Db", "a\u{fffd}b"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\ud83d\\ude00", "\u{fffd}\\ude00"),
+        (r"\ud83d\u0041", "\u{fffd}A"),
+        (
+            r#"\"\\\/\b\f\n\r\tä漢😀\u00e4\udfff"#,
+            "\"\\/\u{8}\u{c}\n\r\tä漢😀ä\u{fffd}",
+        ),
+    ] {
+        let text = format!("\"{written}\"");
+        let read: Text<'_> = read(text.as_bytes()).unwrap();
+        assert_eq!(read, Text::Mended(expected.to_owned()), "{text}");
+    }
+    let pair: Text<'_> = read(br#""\ud83d\ude00""#).unwrap();
+    assert_eq!(pair, Text::Whole("\u{1f600}".into()));
 }
 
 #[test]

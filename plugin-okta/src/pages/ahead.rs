@@ -23,7 +23,11 @@ type Outcome = Result<Fetched, Failure>;
 ///
 /// A page is among them only while the head of the one before it stands: when that is asked for again, those behind it
 /// are given up. So no body that is held waits for one that is still to be begun, which might find no room (`bodies`).
-pub(super) struct Pages<'c>(VecDeque<UnderWay<'c>>);
+pub(super) struct Pages<'c> {
+    /// What is listed, for people.
+    what: Rc<str>,
+    under_way: VecDeque<UnderWay<'c>>,
+}
 
 struct UnderWay<'c> {
     target: String,
@@ -36,19 +40,24 @@ struct UnderWay<'c> {
 }
 
 impl<'c> Pages<'c> {
-    pub(super) fn new() -> Self {
-        Self(VecDeque::new())
+    /// None yet of this listing.
+    pub(super) fn of(what: Rc<str>) -> Self {
+        Self {
+            what,
+            under_way: VecDeque::new(),
+        }
     }
 
     pub(super) fn give_up(&mut self) {
-        self.0.clear();
+        self.under_way.clear();
     }
 
     /// Puts a page in front. The others stay where it is the one that was expected.
     pub(super) fn begin<H: Host>(&mut self, source: Source<'c, '_, H>, target: &str) {
-        if self.0.front().is_none_or(|front| front.target != target) {
-            self.0.clear();
-            self.0.push_back(UnderWay::begin(source, target.to_owned()));
+        if self.under_way.front().is_none_or(|front| front.target != target) {
+            self.under_way.clear();
+            self.under_way
+                .push_back(UnderWay::begin(source, &self.what, target.to_owned()));
         }
     }
 
@@ -56,11 +65,11 @@ impl<'c> Pages<'c> {
     pub(super) async fn front<H: Host>(&mut self, source: Source<'c, '_, H>) -> Outcome {
         poll_fn(|context| {
             self.go_on(source, context);
-            let outcome = self.0.front_mut().and_then(|front| front.outcome.take());
+            let outcome = self.under_way.front_mut().and_then(|front| front.outcome.take());
             let Some(outcome) = outcome else {
                 return Poll::Pending;
             };
-            self.0.pop_front();
+            self.under_way.pop_front();
             Poll::Ready(outcome)
         })
         .await
@@ -69,31 +78,33 @@ impl<'c> Pages<'c> {
     /// Lets all go on, and begins those that are known by now.
     pub(super) fn go_on<H: Host>(&mut self, source: Source<'c, '_, H>, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(page) = self.0.get_mut(at) {
+        while let Some(page) = self.under_way.get_mut(at) {
             page.go_on(context, at == 0);
             let next = Rc::clone(&page.next);
             at += 1;
             let next = next.borrow();
-            if self.0.get(at).map(|behind| &behind.target) == next.as_ref() {
+            if self.under_way.get(at).map(|behind| &behind.target) == next.as_ref() {
                 continue;
             }
-            self.0.truncate(at);
+            self.under_way.truncate(at);
             if let Some(target) = &*next
                 && source.reads_ahead
                 && at < MOST_UNDER_WAY
             {
-                self.0.push_back(UnderWay::begin(source, target.clone()));
+                self.under_way
+                    .push_back(UnderWay::begin(source, &self.what, target.clone()));
             }
         }
     }
 }
 
 impl<'c> UnderWay<'c> {
-    fn begin<H: Host>(source: Source<'c, '_, H>, target: String) -> Self {
+    fn begin<H: Host>(source: Source<'c, '_, H>, what: &Rc<str>, target: String) -> Self {
         let next = Rc::<RefCell<Option<String>>>::default();
         let told = Rc::clone(&next);
         let ask = Ask {
             stage: source.stage,
+            what: Rc::clone(what),
             bucket: source.bucket,
             target: target.clone(),
             may_shrink: source.may_shrink(),

@@ -1,5 +1,6 @@
 //! Reading what is assigned to an app: its users and its groups.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -104,7 +105,6 @@ impl<H: Host> Run<'_, '_, H> {
                 let mut cursor = self.cursor.borrow_mut();
                 cursor.users.clear();
                 cursor.user_rows = 0;
-                self.skipped.borrow_mut().clear();
                 Entity::User
             }
             Kind::Groups => {
@@ -112,6 +112,7 @@ impl<H: Host> Run<'_, '_, H> {
                 Entity::Group
             }
         };
+        self.remarks.borrow_mut().retain(|(kind, ..)| *kind != entity);
         self.has_news.set(true);
         self.client.host.restart(entity).await;
         self.jobs
@@ -139,33 +140,50 @@ impl<H: Host> Run<'_, '_, H> {
     async fn put_users_of(&self, page: &Page) -> Result<usize, Failure> {
         let rows = page.rows::<AppUser<'_>>()?;
         let mut users = Vec::with_capacity(rows.len());
-        let mut without_email = Vec::new();
+        let mut remarks: Vec<(&str, Cow<'static, str>)> = Vec::new();
         for row in &rows {
-            match rows::user(&row.id.0, &row.embedded.user) {
-                Some(user) => users.push(user),
-                None => without_email.push(&*row.id.0),
+            let (id, user) = (&*row.id.0, &row.embedded.user);
+            match rows::user(id, user) {
+                Ok(put) => {
+                    users.push(put);
+                    remarks.extend(rows::user_remark(user).map(|how| (id, how.into())));
+                }
+                Err(why) => remarks.push((id, why.into())),
             }
         }
-        let host = self.client.host;
-        for id in without_email {
-            if self.skipped.borrow_mut().insert(id.to_owned()) {
-                host.skip(Entity::User, id, rows::NO_EMAIL).await;
-            }
+        for (id, remark) in remarks {
+            self.remark(Entity::User, id, remark).await;
         }
         for batch in rows::batches(&users) {
-            host.put_users(batch).await;
+            self.client.host.put_users(batch).await;
         }
         Ok(rows.len())
     }
 
+    /// Says what is the matter with a row, once.
+    async fn remark(&self, kind: Entity, id: &str, remark: Cow<'static, str>) {
+        let is_new = self
+            .remarks
+            .borrow_mut()
+            .insert((kind, id.to_owned(), remark.clone()));
+        if is_new {
+            self.client.host.skip(kind, id, &remark).await;
+        }
+    }
+
     /// Says whether the page had any row.
     async fn put_groups(&self, app: &Rc<App>, page: Page) -> Result<bool, Failure> {
-        let groups: Vec<_> = page
-            .rows::<AppGroup<'_>>()?
-            .iter()
-            .map(|row| rows::group(&row.id.0, &row.embedded.group))
-            .collect();
+        let mut groups = Vec::new();
+        let mut remarks = Vec::new();
+        for row in page.rows::<AppGroup<'_>>()? {
+            let group = &row.embedded.group;
+            groups.push(rows::group(&row.id.0, group));
+            remarks.extend(rows::group_remark(group).map(|how| (row.id.0.to_string(), how)));
+        }
         drop(page);
+        for (id, remark) in remarks {
+            self.remark(Entity::Group, &id, remark.into()).await;
+        }
         let host = self.client.host;
         let listed = groups.len();
         for batch in rows::batches(&groups) {

@@ -127,12 +127,13 @@ impl<H: Host> Run<'_, '_, H> {
         let named_by = |place: usize| self.groups.borrow().get(group)?.get(place).cloned();
         for app in (0..).map_while(named_by) {
             let target = format!("/api/v1/apps/{}/groups/{}", encoded(&app.id), encoded(group));
-            let answer = self.client.get(GROUPS, Bucket::Apps, target).await?;
+            let what = format!("the group {group} of the app {}", app.label);
+            let answer = self.client.get(GROUPS, &what, Bucket::Apps, target).await?;
             if answer.status == 404 {
                 continue;
             }
             if answer.status != 200 {
-                return Err(answer.failure(GROUPS, &format!("the group {group} of the app {}", app.label)));
+                return Err(answer.failure(GROUPS, &what));
             }
             return Err(Failure {
                 kind: ErrorKind::Forbidden,

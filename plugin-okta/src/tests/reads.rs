@@ -79,14 +79,29 @@ fn runs_1_3_answers_of_another_shape_are_never_no_rows() {
         ("[{\"id\":\"00u1\"}]", "_embedded"),
         ("[{\"id\":\"00u1\",\"_embedded\":{}}]", "user"),
         ("[17]", "another shape"),
+        ("so it is", "not JSON"),
+        ("[]garbage", "not JSON"),
+        ("[]\n<!-- 7 ms -->", "not JSON"),
+        ("[]]", "not JSON"),
+        ("[]\n[", "not JSON"),
+        ("[,]", "not JSON"),
         ("", "empty body"),
         ("<html>Sign in</html>", "HTML"),
     ] {
         let (host, failure) = fails_on("0oaapp1/users", 9, move || Reply::new(200, body));
         assert_eq!(failure.kind, ErrorKind::Protocol, "{body}");
         assert!(failure.summary.contains(words), "{body}: {}", failure.summary);
+        assert_eq!(host.org.borrow().asked_for("0oaapp1/users"), 1, "{body}");
         assert!(host.memory.borrow().is_empty());
     }
+}
+
+#[test]
+fn runs_1_3_white_space_around_an_answer_is_none_of_it() {
+    rides_out("/groups/00g1/users", 1, || {
+        let members: Vec<Value> = (0..5).map(|user| json!({"id": format!("00u{user}")})).collect();
+        Reply::new(200, format!("\r\n {} \t\r\n", json!(members)))
+    });
 }
 
 #[test]
@@ -191,6 +206,7 @@ fn runs_1_5_an_app_that_is_no_longer_listed_is_asked_for() {
     let failure = failed(&host);
     assert_eq!((failure.kind, failure.stage), (ErrorKind::Forbidden, "apps"));
     assert!(failure.hint.contains("0oaapp2"));
+    assert!(failure.hint.contains("`idsync directory verify ID`"));
 
     // Gone is true, and is asked again: whether the run was applied is not known here.
     for _ in 0..2 {
@@ -285,6 +301,89 @@ fn runs_1_6_what_two_apps_show_is_one_and_is_read_once() {
         0,
         "an inactive app is not read"
     );
+}
+
+/// A page of such rows in which each `?` is half of a character.
+fn broken_page(rows: &[Value]) -> Reply {
+    Reply::new(200, json!(rows).to_string().replace('?', "\\ud800"))
+}
+
+#[test]
+fn runs_1_8_a_user_whose_name_is_no_text_is_mended_and_told_and_harms_nobody() {
+    let mut rows: Vec<Value> = (0..5).map(user_row).collect();
+    let user = &mut rows[3]["_embedded"]["user"];
+    user["profile"]["lastName"] = json!("Ki?ng");
+    user["profile"]["displayName"] = json!("?");
+    user["profile"]["nickName?"] = json!("?");
+    user["profile"]["note"] = json!(["?"]);
+    rows[4]["_embedded"]["user"]["profile"] = json!("?");
+    let again = rows.clone();
+    let (host, result) = run_with(|org| {
+        org.apps.insert("0oaapp2".to_owned(), "ACTIVE".to_owned());
+        org.app_groups.insert("0oaapp2".to_owned(), Vec::new());
+        org.fault("0oaapp1/users", 1, move || broken_page(&rows));
+        org.fault("0oaapp2/users", 1, move || broken_page(&again));
+    });
+    result.unwrap();
+    let staged = host.staged();
+    assert_eq!(staged.users.len(), 4);
+    let user = &staged.users["00u3"];
+    assert_eq!(user.family_name.as_deref(), Some("Ki\u{fffd}ng"));
+    assert_eq!(user.display_name.as_deref(), Some("\u{fffd}"));
+    let [mended, without_email] = &staged.skips[..] else {
+        panic!("{:?}", staged.skips);
+    };
+    assert_eq!(mended.0, "00u3");
+    assert!(mended.1.contains("display name, family name"), "{}", mended.1);
+    assert_eq!(without_email.0, "00u4");
+}
+
+#[test]
+fn runs_1_8_a_user_whose_email_or_login_is_no_text_is_skipped_since_mended_it_could_be_anothers() {
+    let mut rows: Vec<Value> = (0..5).map(user_row).collect();
+    rows[1]["_embedded"]["user"]["profile"]["email"] = json!("a?@acme.test");
+    rows[2]["_embedded"]["user"]["profile"]["login"] = json!("a?");
+    rows[3]["_embedded"]["user"]["profile"]["email"] = json!("a?@acme.test");
+    rows[3]["_embedded"]["user"]["status"] = json!("SUSPENDED");
+    let (host, result) = run_with(|org| org.fault("0oaapp1/users", 1, move || broken_page(&rows)));
+    result.unwrap();
+    let staged = host.staged();
+    let put: Vec<&str> = staged.users.keys().map(String::as_str).collect();
+    assert_eq!(put, ["00u0", "00u3", "00u4"], "readers don't see 00u3");
+    let told = |id: &str| {
+        let mut skips = staged.skips.iter();
+        skips.find(|skip| skip.0 == id).map_or("", |skip| skip.1.as_str())
+    };
+    assert!(told("00u1").contains("Correct the primary email"));
+    assert!(told("00u2").contains("Correct the username"));
+    assert!(told("00u3").contains("in its e-mail"));
+    assert_eq!(staged.skips.len(), 3);
+}
+
+#[test]
+fn runs_1_8_a_group_whose_texts_are_none_is_mended_and_told() {
+    let mut rows: Vec<Value> = (0..3).map(group_row).collect();
+    rows[1]["_embedded"]["group"]["profile"] = json!({"name": "?taff", "description": "so?"});
+    rows[2]["_embedded"]["group"]["lastMembershipUpdated"] = json!("?");
+    let (host, result) = run_with(|org| org.fault("0oaapp1/groups", 1, move || broken_page(&rows)));
+    result.unwrap();
+    assert_complete(&host);
+    let staged = host.staged();
+    assert_eq!(staged.groups["00g1"].group.name, "\u{fffd}taff");
+    let [(id, how)] = &staged.skips[..] else {
+        panic!("{:?}", staged.skips);
+    };
+    assert_eq!(id, "00g1");
+    assert!(how.ends_with("in its name, description"), "{how}");
+}
+
+#[test]
+fn runs_1_3_an_id_that_is_no_text_is_none() {
+    let rows = [json!({"id": "00u?"})];
+    let (_, failure) = fails_on("/groups/00g1/users", 1, move || broken_page(&rows));
+    assert_eq!(failure.kind, ErrorKind::Protocol);
+    let words = "an id that has half of a character";
+    assert!(failure.summary.contains(words), "{}", failure.summary);
 }
 
 #[test]

@@ -46,6 +46,40 @@ fn runs_6_1_after_five_retries_a_request_is_given_up() {
 }
 
 #[test]
+fn runs_6_1_an_answer_that_ends_in_the_middle_is_unavailable_wherever_that_is() {
+    let page = r#"[{"id":"00u1","scope":"x]","_embedded":{"user":{"id":"00u1","list":[1],"profile":{}}}}]"#;
+    for end in 1..page.len() {
+        let (_, failure) = fails_on("0oaapp1/users", 99, move || Reply::new(200, &page[..end]));
+        let cut = &page[..end];
+        assert_eq!(failure.kind, ErrorKind::Unavailable, "{cut}: {}", failure.summary);
+        assert!(failure.summary.contains("ended in the middle"), "{cut}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_is_told_whatever_became_of_it() {
+    let replies: [fn() -> Reply; 4] = [
+        || Reply::error(502, "E0000009"),
+        || Reply::broken(TransportError::Broken("the connection broke".into())),
+        || Reply::new(200, "[{\"id\":\"00u1\",\"_embe"),
+        || Reply::new(302, ""),
+    ];
+    for (on, what) in [
+        ("/api/v1/apps?", "the list of apps"),
+        ("0oaapp1/users", "the users of the app 0oaapp1"),
+        ("0oaapp1/groups", "the groups of the app 0oaapp1"),
+        ("/groups/00g1/users", "the members of the group 00g1"),
+        ("/oauth2/v1/token", "a token"),
+        ("okta-organization", "the org's id"),
+    ] {
+        for reply in replies {
+            let (_, failure) = fails_on(on, 99, reply);
+            assert!(failure.summary.contains(what), "{}", failure.summary);
+        }
+    }
+}
+
+#[test]
 fn runs_6_1_all_retries_of_a_run_have_one_budget() {
     let mut org = Org::new(2, 60);
     org.fault("/users?limit=1000", 500, || Reply::error(502, "E0000009"));

@@ -361,6 +361,15 @@ fn explain_tells_the_conditions_in_their_order() {
         "exists Passed, status Failed, email Failed, assigned Passed, synced Failed"
     );
     assert_eq!(
+        explained("00u1", |org| {
+            let user =
+                r#"{"id":"00u1","status":"ACTIVE","profile":{"email":"a@acme.test","login":"a\ud800"}}"#;
+            org.fault("/api/v1/users/00u1", 1, move || Reply::new(200, user));
+        }),
+        "exists Passed, status Passed, email Failed, assigned Passed, synced Failed",
+        "a login that is no text can't be synced"
+    );
+    assert_eq!(
         explained("00u1", |org| org
             .fault("0oaapp1/users/00u1", 9, || Reply::error(404, "E0000007"))),
         "exists Passed, status Passed, email Passed, assigned Failed, synced Failed"

@@ -26,6 +26,8 @@ const MEMORY: &str = "apps";
 const FORGET_AFTER_SECONDS: i64 = 30 * 86_400;
 /// No more apps than this are kept, so that the memory stays within its bounds.
 const MOST_KEPT: usize = 1_000;
+/// Nor more than this of their ids: the memory has room for 64 KiB in all.
+const MOST_KEPT_BYTES: usize = 60 << 10;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +119,13 @@ async fn recall<H: Host>(client: &Client<'_, H>) -> Vec<Seen> {
 
 async fn keep<H: Host>(client: &Client<'_, H>, mut seen: Vec<Seen>) {
     seen.truncate(MOST_KEPT);
-    if let Ok(value) = serde_json::to_vec(&seen) {
-        client.host.remember(MEMORY, value).await;
+    while let Ok(value) = serde_json::to_vec(&seen) {
+        if value.len() <= MOST_KEPT_BYTES {
+            client.host.remember(MEMORY, value).await;
+            return;
+        }
+        // Ids are Okta's, and mostly short.
+        seen.truncate(seen.len() / 2);
     }
 }
 

@@ -29,6 +29,8 @@ const TOKEN_PATH: &str = "/oauth2/v1/token";
 const ASSERTION_SECONDS: i64 = 300;
 /// A token is renewed this long before its end, or a quarter of its life before where that is less.
 const RENEW_BEFORE: Duration = Duration::from_mins(2);
+/// A token with a shorter life would be over when it is there, and asked for again without end.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// A token that Okta refuses is renewed at most this often (RUNS §6.1).
 const FORCED_RENEWAL_EVERY: Duration = Duration::from_mins(5);
 /// Under this name the token endpoint's nonce is kept between runs: Okta's is good for days, and without one a run's first
@@ -87,6 +89,7 @@ pub struct Auth {
     forced_at: Cell<Option<Duration>>,
     token_nonce: RefCell<Option<String>>,
     resource_nonce: RefCell<Option<String>>,
+    has_kept_nonce: Cell<bool>,
 }
 
 impl Auth {
@@ -182,10 +185,11 @@ impl<H: Host> Client<'_, H> {
         Some(nonce.to_owned())
     }
 
-    /// Keeps the nonce for the next run, where it is another one than the known.
+    /// Keeps the nonce for the next run, where it is another one than the known: once, since an org may hand out another
+    /// with each answer.
     async fn remember_nonce(&self, known: Option<String>) {
         let nonce = self.auth.token_nonce.borrow().clone();
-        if nonce == known {
+        if nonce == known || self.auth.has_kept_nonce.replace(true) {
             return;
         }
         if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= MOST_KEPT_BYTES) {
@@ -332,6 +336,15 @@ impl<H: Host> Client<'_, H> {
             None => SCOPES.map(str::to_owned).into(),
         };
         let life = Duration::from_secs(grant.expires_in.unwrap_or(3600));
+        if life < SHORTEST_LIFE {
+            return Err(Failure::protocol(
+                TOKEN_STAGE,
+                format!(
+                    "Reading a token from Okta, it was good for {} s, in which nothing can be read.",
+                    life.as_secs()
+                ),
+            ));
+        }
         let renew_at = self.host.monotonic() + life.saturating_sub(RENEW_BEFORE.min(life / 4));
         let generation = self.auth.generation.get() + 1;
         self.auth.generation.set(generation);

@@ -239,6 +239,17 @@ fn a_kept_nonce_that_an_org_refuses_without_a_word_of_it_is_forgotten() {
 }
 
 #[test]
+fn a_token_that_is_over_at_once_is_not_asked_for_again() {
+    let mut org = Org::new(5, 3);
+    org.token_seconds = 0;
+    let host = FakeHost::new(org);
+    let failure = run(&host).unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::Protocol);
+    assert!(failure.summary.contains("0 s"), "{}", failure.summary);
+    assert_eq!(host.org.borrow().asked_for("/token"), 1);
+}
+
+#[test]
 fn a_nonce_of_another_org_is_not_used() {
     let mut org = Org::new(5, 3);
     org.nonce = Some("n1".to_owned());

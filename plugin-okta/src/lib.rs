@@ -48,4 +48,6 @@ mod executor;
 #[cfg(target_family = "wasm")]
 mod wasm;
 #[cfg(target_family = "wasm")]
+mod wasm_error;
+#[cfg(target_family = "wasm")]
 mod wasm_host;

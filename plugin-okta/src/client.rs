@@ -394,7 +394,9 @@ impl<'h, H: Host> Client<'h, H> {
                 body.add(piece).await;
                 if body.len() > limit {
                     if limit == ONE_BODY_BYTES {
-                        return Err(TransportError::TooLarge(format!("more than {limit} bytes")));
+                        return Err(TransportError::TooLarge(format!(
+                            "the body of the answer has more than {limit} bytes"
+                        )));
                     }
                     break;
                 }

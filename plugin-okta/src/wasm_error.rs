@@ -30,13 +30,23 @@ pub(crate) fn transport_error(code: &ErrorCode) -> TransportError {
             broken("the request could not be made")
         }
         ErrorCode::HttpResponseBodySize(_) => TransportError::TooLarge(what),
+        ErrorCode::HttpRequestBodySize(_)
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestHeaderSectionSize(_)
+        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestTrailerSectionSize(_)
+        | ErrorCode::HttpRequestTrailerSize(_)
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseTrailerSectionSize(_)
+        | ErrorCode::HttpResponseTrailerSize(_) => TransportError::OverLimit(what),
         ErrorCode::DestinationIpProhibited
         | ErrorCode::HttpRequestDenied
         | ErrorCode::HttpRequestUriInvalid => {
             TransportError::AddressRefused(format!("the host does not allow this address ({what})"))
         }
         _ => TransportError::Refused(format!(
-            "the answer is not what HTTP or the host's limits allow ({what})"
+            "the host does not take the request or its answer ({what})"
         )),
     }
 }

@@ -36,6 +36,7 @@ pub mod retry;
 pub mod rows;
 pub mod settings;
 pub mod sync;
+mod told;
 pub mod verify;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::okta_error::OktaError;
 use crate::pace::{Bucket, Pace, Permit, Turn};
 use crate::retry::{Budget, Step, Tries};
 use crate::settings::Settings;
+use crate::told::{Told, Wait};
 
 /// A request that has taken this long is given up, however steadily its body drips.
 const REQUEST_LIMIT: Duration = Duration::from_mins(5);
@@ -84,6 +85,7 @@ pub struct Client<'h, H: Host> {
     pub(crate) budget: Budget,
     pub(crate) auth: Auth,
     bodies: Rc<Bodies>,
+    told: Told,
     is_stopped: Cell<bool>,
     waiting: Cell<u32>,
     waiting_since: Cell<Duration>,
@@ -100,6 +102,7 @@ impl<'h, H: Host> Client<'h, H> {
             budget: Budget::default(),
             auth: Auth::default(),
             bodies: Rc::default(),
+            told: Told::default(),
             is_stopped: Cell::new(false),
             waiting: Cell::new(0),
             waiting_since: Cell::new(Duration::ZERO),
@@ -127,6 +130,11 @@ impl<'h, H: Host> Client<'h, H> {
     pub fn stop(&self) {
         self.is_stopped.set(true);
         self.pace.changed.wake_all();
+    }
+
+    /// Tells how far the work of a stage is.
+    pub(crate) fn progress(&self, stage: &'static str, done: u64, total: Option<u64>) {
+        self.told.work(self.host, stage, done, total);
     }
 
     /// Fails when the run is to end.
@@ -272,12 +280,26 @@ impl<'h, H: Host> Client<'h, H> {
 
     /// Waits for a turn.
     pub(crate) async fn permit(&self, stage: &'static str, bucket: Bucket) -> Result<Permit, Failure> {
+        let mut since = None;
         loop {
             self.check_end(stage)?;
             let now = self.host.monotonic();
             match self.pace.turn(bucket, now) {
-                Turn::Go(permit) => return Ok(permit),
-                Turn::NotBefore(then) => self.wait_for_limit(stage, then.saturating_sub(now)).await?,
+                Turn::Go(permit) => {
+                    if since.is_some() {
+                        self.told.goes_on(self.host, stage);
+                    }
+                    return Ok(permit);
+                }
+                Turn::NotBefore(until) => {
+                    let wait = Wait {
+                        stage,
+                        bucket,
+                        since: *since.get_or_insert(now),
+                        until,
+                    };
+                    self.wait_for_limit(wait, until.saturating_sub(now)).await?;
+                }
                 Turn::Full => self.wait_for_change(LOOK_UP).await,
             }
         }
@@ -289,17 +311,18 @@ impl<'h, H: Host> Client<'h, H> {
         select(changed, sleep).await;
     }
 
-    async fn wait_for_limit(&self, stage: &'static str, duration: Duration) -> Result<(), Failure> {
-        self.check_rate_wait(stage, duration, &OktaError::default())?;
+    async fn wait_for_limit(&self, wait: Wait, duration: Duration) -> Result<(), Failure> {
+        self.check_rate_wait(wait.stage, duration, &OktaError::default())?;
+        self.told.wait(self.host, self.clock.now_ms(self.host), wait);
         if self.waiting.get() == 0 {
             self.waiting_since.set(self.host.monotonic());
         }
         self.waiting.set(self.waiting.get() + 1);
-        let wait = Waiting { client: self };
+        let waiting = Waiting { client: self };
         // A little later than told, each at another moment, so that not all begin at once.
         let jitter = self.random_up_to(LOOK_UP / 4);
         self.wait_for_change((duration + jitter).min(LOOK_UP)).await;
-        drop(wait);
+        drop(waiting);
         Ok(())
     }
 
@@ -394,7 +417,9 @@ impl<'h, H: Host> Client<'h, H> {
                 body.add(piece).await;
                 if body.len() > limit {
                     if limit == ONE_BODY_BYTES {
-                        return Err(TransportError::TooLarge(format!("more than {limit} bytes")));
+                        return Err(TransportError::TooLarge(format!(
+                            "the body of the answer has more than {limit} bytes"
+                        )));
                     }
                     break;
                 }

@@ -70,6 +70,17 @@ impl OktaClock {
     }
 }
 
+/// The time of day in UTC, for people. A begun second counts whole, so that it is not told as over before it is.
+pub fn time_of_day(unix_ms: i64) -> String {
+    let seconds = unix_ms.saturating_add(999).div_euclid(1000).rem_euclid(86_400);
+    format!(
+        "{:02}:{:02}:{:02} UTC",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
 /// Unix milliseconds of a time as Okta writes it in JSON, such as `2026-01-06T09:19:34.000Z`.
 pub fn parse_timestamp_ms(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -135,6 +146,14 @@ mod tests {
         ] {
             assert_eq!(date(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_of_day_is_told_in_whole_seconds_that_are_not_over() {
+        assert_eq!(time_of_day(0), "00:00:00 UTC");
+        assert_eq!(time_of_day(1_767_691_174_000), "09:19:34 UTC");
+        assert_eq!(time_of_day(1_767_691_174_001), "09:19:35 UTC");
+        assert_eq!(time_of_day(86_399_001), "00:00:00 UTC");
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub const UNAVAILABLE: &str = "Usually it passes by itself. If it does not: wher
 /// An answer that nobody expects.
 pub const UNEXPECTED: &str = "Check that `okta_domain` is the org's own address with nothing in between that rewrites \
                               answers. If it is, give Okta's support the request id.";
+/// Limits of the host and of the plugin. It says whose they are, because at Okta there is nothing to raise.
+pub const OWN_LIMIT: &str = "The limit is one of idsync, not of Okta, and fixed in this version: no setting raises it. \
+                             Check that no proxy between this host and Okta makes requests or answers larger. If none \
+                             does, shorten at Okta what was asked for (such as a profile with very long values), or \
+                             report this to idsync.";
 /// The host's own rules.
 pub const ADDRESS_REFUSED: &str = "Check `okta_domain`. If the name is right and leads to a private address on purpose, \
                                    the operator of idsync must allow it (`--allow-private-egress`).";

@@ -43,13 +43,16 @@ pub enum TransportError {
     /// Name resolution, connecting, TLS or the connection failed, or took too long. May work when tried again.
     #[error("{0}")]
     Broken(String),
-    /// The host refused the answer's body as too large.
-    #[error("the answer's body is larger than the host takes ({0})")]
+    /// The answer's body is larger than the host takes. What is asked for in smaller pieces may pass.
+    #[error("{0}")]
     TooLarge(String),
+    /// Something else is larger than the host takes, so that smaller pieces do not help.
+    #[error("{0}")]
+    OverLimit(String),
     /// The host refuses the address.
     #[error("{0}")]
     AddressRefused(String),
-    /// The answer, or the request, breaks what HTTP or the host's limits allow.
+    /// The answer, or the request, breaks what HTTP or the host allow.
     #[error("{0}")]
     Refused(String),
 }

@@ -36,6 +36,7 @@ pub mod retry;
 pub mod rows;
 pub mod settings;
 pub mod sync;
+mod told;
 pub mod verify;
 
 #[cfg(test)]
@@ -47,5 +48,7 @@ mod tests;
 mod executor;
 #[cfg(target_family = "wasm")]
 mod wasm;
+#[cfg(target_family = "wasm")]
+mod wasm_error;
 #[cfg(target_family = "wasm")]
 mod wasm_host;

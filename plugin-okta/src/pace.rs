@@ -33,7 +33,8 @@ pub enum Bucket {
     Users,
 }
 
-const BUCKETS: usize = 5;
+/// How many of them there are.
+pub(crate) const BUCKETS: usize = 5;
 
 /// The pace of one run.
 #[derive(Debug)]

@@ -159,13 +159,8 @@ impl Tries {
                 let failure = self.unavailable(&format!("{asked}, {seen}"), &OktaError::default());
                 self.back_off(client, failure).await
             }
-            TransportError::TooLarge(seen) => {
-                let failure = Failure::protocol(
-                    self.stage,
-                    format!("{asked}, the body of the answer was larger than is taken ({seen})."),
-                );
-                Ok(Step::TooMuch(failure))
-            }
+            TransportError::TooLarge(seen) => Ok(Step::TooMuch(self.over_limit(&asked, &seen))),
+            TransportError::OverLimit(seen) => Err(self.over_limit(&asked, &seen)),
             TransportError::AddressRefused(seen) => Err(Failure::new(
                 ErrorKind::InvalidSettings,
                 self.stage,
@@ -296,6 +291,16 @@ impl Tries {
         self.retries += 1;
         client.wait(self.stage, client.random_up_to(most)).await?;
         Ok(Step::Again)
+    }
+
+    /// Okta did nothing wrong, so that nobody is sent to its support.
+    fn over_limit(&self, asked: &str, seen: &str) -> Failure {
+        Failure::new(
+            ErrorKind::Protocol,
+            self.stage,
+            format!("{asked}, a limit of idsync was met: {seen}."),
+            hints::OWN_LIMIT,
+        )
     }
 
     fn unavailable(&self, seen: &str, error: &OktaError) -> Failure {

@@ -11,9 +11,10 @@ use crate::host::{
 use crate::wasm::idsync::plugin::{identity_store, key_store, log, timer, types, vault};
 use crate::wasm::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::wasm::wasi::http::outgoing_handler;
-use crate::wasm::wasi::http::types::{self as http, ErrorCode, IncomingBody, IncomingResponse};
+use crate::wasm::wasi::http::types::{self as http, IncomingBody, IncomingResponse};
 use crate::wasm::wasi::io::streams::{InputStream, StreamError};
 use crate::wasm::wasi::random::random;
+use crate::wasm_error::transport_error;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,52 +92,6 @@ impl Body for IncomingStream {
                 }
             }
         }
-    }
-}
-
-/// An error code in the words of `wasi:http`, with what the host adds to it.
-fn words(code: &ErrorCode) -> String {
-    match code {
-        ErrorCode::DnsError(payload) => payload.rcode.clone().unwrap_or_else(|| "DNS error".to_owned()),
-        ErrorCode::InternalError(Some(text)) => text.clone(),
-        other => format!("{other:?}").trim_start_matches("ErrorCode::").to_owned(),
-    }
-}
-
-/// What each of the host's error codes means for a run (`wasi:http/types`, `error-code`).
-fn transport_error(code: &ErrorCode) -> TransportError {
-    let what = words(code);
-    let broken = |text: &str| TransportError::Broken(format!("{text} ({what})"));
-    match code {
-        ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
-            broken("the host's name could not be resolved")
-        }
-        ErrorCode::DestinationUnavailable
-        | ErrorCode::DestinationIpUnroutable
-        | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionTimeout => broken("no connection could be made"),
-        ErrorCode::ConnectionTerminated
-        | ErrorCode::HttpResponseIncomplete
-        | ErrorCode::HttpProtocolError => broken("the connection broke"),
-        ErrorCode::ConnectionReadTimeout
-        | ErrorCode::ConnectionWriteTimeout
-        | ErrorCode::HttpResponseTimeout => broken("the connection stalled"),
-        ErrorCode::ConnectionLimitReached => broken("too many connections are open"),
-        ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
-            broken("no secure connection could be made: the certificate is not trusted, or TLS failed")
-        }
-        ErrorCode::InternalError(_) | ErrorCode::ConfigurationError => {
-            broken("the request could not be made")
-        }
-        ErrorCode::HttpResponseBodySize(_) => TransportError::TooLarge(what),
-        ErrorCode::DestinationIpProhibited
-        | ErrorCode::HttpRequestDenied
-        | ErrorCode::HttpRequestUriInvalid => {
-            TransportError::AddressRefused(format!("the host does not allow this address ({what})"))
-        }
-        _ => TransportError::Refused(format!(
-            "the answer is not what HTTP or the host's limits allow ({what})"
-        )),
     }
 }
 

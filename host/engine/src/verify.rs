@@ -81,12 +81,12 @@ fn same_org(known: &str, answers: Option<&str>, by_person: bool) -> Check {
         Some(_) if by_person => (
             CheckOutcome::Warning,
             "Another org answers than the one that was verified before. From now on it is the known one.",
-            "Look at what the next run would delete before you let it: `idsync sync --dry-run`.",
+            "Look at what the next run would delete before you let it: `idsync sync ID --dry-run`.",
         ),
         Some(_) => (
             CheckOutcome::Failed,
             "Another org answers than the one that was verified before.",
-            "When that is right, confirm it with `idsync directory verify`.",
+            "When that is right, confirm it with `idsync directory verify ID`.",
         ),
         None => (
             CheckOutcome::Failed,
@@ -100,5 +100,25 @@ fn same_org(known: &str, answers: Option<&str>, by_person: bool) -> Check {
         outcome,
         detail: detail.to_owned(),
         hint: hint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_about_another_org_say_where_the_directory_is_to_be_named() {
+        let hint = |by_person| same_org("org-1", Some("org-2"), by_person).hint;
+        assert!(
+            hint(true).contains("`idsync sync ID --dry-run`"),
+            "{}",
+            hint(true)
+        );
+        assert!(
+            hint(false).contains("`idsync directory verify ID`"),
+            "{}",
+            hint(false)
+        );
     }
 }

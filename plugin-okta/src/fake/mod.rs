@@ -21,6 +21,9 @@ use crate::host::{
     SigningKey, StoredCounts, TransportError, User,
 };
 
+/// A sign of progress: the stage, how much of it is done, and of how much.
+pub(crate) type Sign = (String, u64, Option<u64>);
+
 /// The host: time stands still but for sleeping.
 pub(crate) struct FakeHost {
     pub(crate) org: RefCell<Org>,
@@ -48,6 +51,8 @@ pub(crate) struct FakeHost {
     pub(crate) checkpoints: Cell<usize>,
     pub(crate) memory: RefCell<HashMap<String, Vec<u8>>>,
     pub(crate) wakes: RefCell<Vec<u64>>,
+    /// When progress was told, and what.
+    pub(crate) progress: RefCell<Vec<(Duration, Sign)>>,
 }
 
 impl FakeHost {
@@ -75,6 +80,7 @@ impl FakeHost {
             checkpoints: Cell::new(0),
             memory: RefCell::default(),
             wakes: RefCell::default(),
+            progress: RefCell::default(),
         }
     }
 
@@ -338,5 +344,8 @@ impl Host for FakeHost {
 
     fn log(&self, _level: LogLevel, _message: &str, _fields: &[(&str, &str)]) {}
 
-    fn progress(&self, _stage: &str, _done: u64, _total: Option<u64>) {}
+    fn progress(&self, stage: &str, done: u64, total: Option<u64>) {
+        let sign = (stage.to_owned(), done, total);
+        self.progress.borrow_mut().push((self.now.get(), sign));
+    }
 }

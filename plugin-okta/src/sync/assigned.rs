@@ -132,7 +132,7 @@ impl<H: Host> Run<'_, '_, H> {
             cursor.user_rows += listed as u64;
             cursor.user_rows
         };
-        self.client.host.progress(USERS, done, None);
+        self.client.progress(USERS, done, None);
         Ok(listed > 0)
     }
 
@@ -201,7 +201,7 @@ impl<H: Host> Run<'_, '_, H> {
             }
         }
         add(&self.group_rows, listed);
-        host.progress(GROUPS, self.group_rows.get(), None);
+        self.client.progress(GROUPS, self.group_rows.get(), None);
         Ok(listed > 0)
     }
 

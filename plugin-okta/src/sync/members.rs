@@ -37,7 +37,7 @@ impl<H: Host> Run<'_, '_, H> {
         }
         self.cursor.borrow_mut().lists += 1;
         let done = self.cursor.borrow().lists;
-        self.client.host.progress(MEMBERS, done, Some(self.lists.get()));
+        self.client.progress(MEMBERS, done, Some(self.lists.get()));
         Ok(())
     }
 

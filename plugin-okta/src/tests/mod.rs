@@ -8,6 +8,7 @@ mod reads;
 mod requests;
 mod resume;
 mod verify;
+mod waits;
 
 use std::time::Duration;
 

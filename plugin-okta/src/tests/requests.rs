@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{assert_complete, failed, fails_on, rides_out, run, run_with};
-use crate::failure::ErrorKind;
+use crate::failure::{ErrorKind, Failure};
 use crate::fake::{FakeHost, ORG, Org, Reply, START};
 use crate::host::TransportError;
 
@@ -379,6 +379,38 @@ fn a_body_that_stays_too_large_ends_the_run() {
     });
     assert_eq!(failure.kind, ErrorKind::Protocol);
     assert!(host.org.borrow().asked_for("0oaapp1/users") <= 6);
+}
+
+#[test]
+fn a_limit_of_idsync_is_told_as_its_own_and_nobody_is_sent_to_okta_for_it() {
+    let replies: [fn() -> Reply; 3] = [
+        || {
+            Reply::broken(TransportError::TooLarge(
+                "the body of the answer is too large: 9 bytes".into(),
+            ))
+        },
+        || {
+            Reply::broken(TransportError::OverLimit(
+                "the headers of the answer are too large: 9 bytes".into(),
+            ))
+        },
+        || Reply::new(200, vec![b' '; crate::bodies::ONE_BODY_BYTES + 1]),
+    ];
+    for reply in replies {
+        let (_, failure) = fails_on("/api/v1/apps?", 99, reply);
+        assert_eq!(failure.kind, ErrorKind::Protocol);
+        let Failure { summary, hint, .. } = failure;
+        assert!(
+            summary.contains("the list of apps, a limit of idsync"),
+            "{summary}"
+        );
+        assert!(summary.contains(" bytes"), "{summary}");
+        assert!(hint.contains("one of idsync, not of Okta, and fixed"), "{hint}");
+        assert!(
+            !hint.contains("support") && !hint.contains("okta_domain"),
+            "{hint}"
+        );
+    }
 }
 
 #[test]

@@ -70,8 +70,8 @@ impl EventSink for Progress {
     fn emit(&self, event: RunEvent) {
         match event {
             RunEvent::Progress { stage, done, total } => {
-                // The host's own stages count nothing, and wait for no provider.
-                let is_reading = done > 0 || total.is_some();
+                // The host's own stages count nothing, and wait for no provider; one that waits says so itself.
+                let is_reading = (done > 0 || total.is_some()) && !stage.starts_with("waiting for ");
                 self.silence.broken(self.bar.elapsed(), is_reading);
                 self.show(output::printable(&stage), done, total);
             }

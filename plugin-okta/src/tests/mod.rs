@@ -10,10 +10,13 @@ mod resume;
 mod verify;
 mod waits;
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::failure::{ErrorKind, Failure};
-use crate::fake::{FakeHost, Org, Reply, full, group_row, settings, user_row};
+use crate::fake::{FakeHost, Org, Reply, START, full, group_row, settings, user_row};
 use crate::report::{SyncRequest, SyncSummary};
 use crate::sync::sync;
 
@@ -35,6 +38,19 @@ pub(crate) fn run_with(change: impl FnOnce(&mut Org)) -> (FakeHost, Result<SyncS
     let host = FakeHost::new(org);
     let result = run(&host);
     (host, result)
+}
+
+/// Every answer of the groups' bucket tells of ten requests in a minute.
+pub(crate) fn allows_ten_lists_a_minute(org: &mut Org) {
+    let sent = Cell::new(0_u32);
+    org.fault("/groups/00g", 1000, move || {
+        let (window, used) = (sent.get() / 5, sent.get() % 5 + 1);
+        sent.set(sent.get() + 1);
+        Reply::json(200, &json!([]))
+            .header("x-rate-limit-limit", 10)
+            .header("x-rate-limit-remaining", 10 - used)
+            .header("x-rate-limit-reset", START + 60 * u64::from(window + 1))
+    });
 }
 
 pub(crate) fn assert_complete(host: &FakeHost) {

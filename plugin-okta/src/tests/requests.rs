@@ -1,11 +1,10 @@
 //! What a run rides out, how its requests are signed and paced, and how it ends early.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{assert_complete, failed, fails_on, rides_out, run, run_with};
+use super::{allows_ten_lists_a_minute, assert_complete, failed, fails_on, rides_out, run, run_with};
 use crate::failure::{ErrorKind, Failure};
 use crate::fake::{FakeHost, ORG, Org, Reply, START};
 use crate::host::TransportError;
@@ -467,16 +466,7 @@ fn runs_6_4_the_end_of_the_time_is_a_deadline_with_a_checkpoint() {
 #[test]
 fn runs_9_6_a_small_limit_is_kept_to_by_half() {
     let mut org = Org::new(2, 30);
-    // Every answer of the groups' bucket tells of ten requests in a minute.
-    let sent = Cell::new(0_u32);
-    org.fault("/groups/00g", 1000, move || {
-        let (window, used) = (sent.get() / 5, sent.get() % 5 + 1);
-        sent.set(sent.get() + 1);
-        Reply::json(200, &json!([]))
-            .header("x-rate-limit-limit", 10)
-            .header("x-rate-limit-remaining", 10 - used)
-            .header("x-rate-limit-reset", START + 60 * u64::from(window + 1))
-    });
+    allows_ten_lists_a_minute(&mut org);
     let host = FakeHost::new(org);
     run(&host).unwrap();
     let minutes = host.now.get().as_secs() / 60;

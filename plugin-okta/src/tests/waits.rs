@@ -1,12 +1,9 @@
 //! What someone who watches a run is told while Okta's rate limit holds it back.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::{assert_complete, run};
+use super::{allows_ten_lists_a_minute, assert_complete, run};
 use crate::fake::{FakeHost, Org, Reply, START, Sign, settings};
 use crate::verify::verify;
 
@@ -68,15 +65,7 @@ fn a_short_wait_is_not_told() {
 #[test]
 fn each_window_that_is_used_up_is_told_once_however_many_requests_wait_for_it() {
     let mut org = Org::new(2, 30);
-    let sent = Cell::new(0_u32);
-    org.fault("/groups/00g", 1000, move || {
-        let (window, used) = (sent.get() / 5, sent.get() % 5 + 1);
-        sent.set(sent.get() + 1);
-        Reply::json(200, &json!([]))
-            .header("x-rate-limit-limit", 10)
-            .header("x-rate-limit-remaining", 10 - used)
-            .header("x-rate-limit-reset", START + 60 * u64::from(window + 1))
-    });
+    allows_ten_lists_a_minute(&mut org);
     let host = FakeHost::new(org);
     run(&host).unwrap();
     let told = host.progress.borrow();

@@ -107,12 +107,7 @@ async fn runs_2_4_settings_that_change_during_a_full_run_make_another_one_due() 
         )
         .await
         .unwrap();
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.settle(&acme, staging, basis).await;
 
     assert!(
         house

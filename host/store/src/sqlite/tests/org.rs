@@ -266,6 +266,20 @@ impl House {
     }
 
     /// Reads the org and applies what was read.
+    /// Plans what was read, and applies it.
+    pub(super) async fn settle(
+        &self,
+        directory: &Directory,
+        staging: Arc<dyn StagingRows>,
+        basis: RunBasis,
+    ) -> Applied {
+        let planned = self.store.make_plan(&directory.tenant, staging, basis).await;
+        self.store
+            .apply(planned.unwrap(), RunFacts::default())
+            .await
+            .unwrap()
+    }
+
     pub(super) async fn sync(&self, directory: &Directory, org: &Org) -> Applied {
         let plan = self.plan(directory, org, Mode::Full).await.unwrap();
         self.store.apply(plan, RunFacts::default()).await.unwrap()

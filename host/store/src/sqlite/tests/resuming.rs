@@ -463,11 +463,6 @@ async fn runs_6_4_a_run_with_users_that_were_left_out_goes_on_as_often_as_it_end
         staging.put_users(vec![user("ann")]).await.unwrap();
         staging.checkpoint(b"page 2".to_vec()).await.unwrap();
     }
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis.unwrap())
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.settle(&acme, staging, basis.unwrap()).await;
     assert_eq!(house.seen(&acme).await.users.len(), 2);
 }

@@ -6,16 +6,15 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use idsync_model::{DirectoryState, Entity, ErrorKind, Failure, Mode, Operation, RunId, TenantName};
+use idsync_model::{DirectoryState, Entity, ErrorKind, Mode, Operation, RunId, TenantName};
 use rusqlite::Connection;
 
 use super::org::{House, Org, Seen, beside, house, house_where, reopened, user};
+use super::resuming::{begin, ending, staged_files};
 use crate::sqlite::small;
-use crate::{RunEnd, RunFacts, StagedCounts, StoreError};
+use crate::{RunFacts, StagedCounts, StoreError};
 
-fn staged_files(house: &House) -> usize {
-    fs::read_dir(house.path().join("staging")).unwrap().count()
-}
+const NONE: [String; 0] = [];
 
 /// Where nothing can be written for a run.
 fn block(house: &House, run: &RunId) -> PathBuf {
@@ -35,7 +34,7 @@ async fn a_small_run_makes_no_file() {
     let org = Org::default().user("ann").group("g", &["ann"]);
 
     let plan = house.plan(&acme, &org, Mode::Full).await.unwrap();
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
     house.store.apply(plan, RunFacts::default()).await.unwrap();
 
     assert_eq!(house.seen(&acme).await, org.seen());
@@ -49,20 +48,15 @@ async fn rows_that_are_too_many_go_to_the_runs_file() {
     let (_, basis, staging) = house.begin(&acme, Mode::Full).await;
     staging.put_users(vec![user("user-0")]).await.unwrap();
     staging.flush().await.unwrap();
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
 
     org.put(&*staging, house.clock_now()).await;
     staging.flush().await.unwrap();
-    assert!(staged_files(&house) > 0);
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    assert_ne!(staged_files(&house), NONE);
+    house.settle(&acme, staging, basis).await;
 
     assert_eq!(house.seen(&acme).await, org.seen());
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
 }
 
 #[tokio::test]
@@ -72,29 +66,18 @@ async fn runs_6_4_a_checkpoint_puts_the_rows_where_the_next_process_finds_them()
     let (dead, _, staging) = house.begin(&acme, Mode::Full).await;
     staging.put_users(vec![user("ann"), user("bob")]).await.unwrap();
     staging.flush().await.unwrap();
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
     staging.checkpoint(b"page 2".to_vec()).await.unwrap();
     staging.put_users(vec![user("cat")]).await.unwrap();
     staging.flush().await.unwrap();
     drop(staging);
     let house = reopened(house);
 
-    let lease = house.store.lease(&house.tenant, &acme.id).await.unwrap();
-    let new = crate::NewRun {
-        takes_over: lease.map(|lease| lease.fence),
-        ..house.new_run(&acme)
-    };
-    let run = new.run.clone();
-    let basis = house.store.begin_run(&house.tenant, new).await.unwrap();
+    let (run, basis) = begin(&house, &acme).await;
     let resumed = house.store.resume_staging(&house.tenant, &run, &dead).await;
     let (staging, state) = resumed.unwrap().unwrap();
     assert_eq!(state, b"page 2");
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.settle(&acme, staging, basis).await;
 
     assert_eq!(
         house.seen(&acme).await,
@@ -113,56 +96,33 @@ async fn rows_of_one_run_are_not_those_of_the_next() {
     let mut org = Org::default().user("ann").group("g", &["ann"]);
     let skip = (Entity::User, "bob".to_owned(), "no e-mail".to_owned());
     org.skipped.push(skip);
-    let failed = |keeps_staging| RunEnd::Failed {
-        failure: Failure::new(ErrorKind::Unavailable, "users", "", ""),
-        keeps_staging,
-    };
     for way in 0..6 {
         let (run, basis, staging) = house.begin(&acme, Mode::Full).await;
         org.put(&*staging, house.clock_now()).await;
         let end = |keeps| {
-            house
-                .store
-                .end_run(&house.tenant, &run, failed(keeps), RunFacts::default())
+            let end = ending(ErrorKind::Unavailable, keeps);
+            house.store.end_run(&house.tenant, &run, end, RunFacts::default())
         };
+        let plan = |staging| house.store.make_plan(&house.tenant, staging, basis);
         match way {
             0 => drop(end(false).await.unwrap()),
             1 => drop(end(true).await.unwrap()),
             // Its process died.
             2 => drop(staging),
-            3 => drop(
-                house
-                    .store
-                    .make_plan(&house.tenant, staging, basis)
-                    .await
-                    .unwrap(),
-            ),
+            3 => drop(plan(staging).await.unwrap()),
             4 => {
-                house
-                    .store
-                    .make_plan(&house.tenant, staging, basis)
-                    .await
-                    .unwrap();
+                plan(staging).await.unwrap();
                 end(false).await.unwrap();
             }
             _ => {
-                let plan = house
-                    .store
-                    .make_plan(&house.tenant, staging, basis)
-                    .await
-                    .unwrap();
-                house.store.apply(plan, RunFacts::default()).await.unwrap();
+                house.settle(&acme, staging, basis).await;
             }
         }
 
         let (_, basis, staging) = house.begin(&theirs, Mode::Full).await;
         assert_eq!(staging.counts().await.unwrap(), StagedCounts::default(), "{way}");
-        let plan = house.store.make_plan(&stranger, staging, basis).await.unwrap();
-        assert_eq!(
-            (plan.summary().users.created, plan.summary().groups.created),
-            (0, 0)
-        );
-        house.store.apply(plan, RunFacts::default()).await.unwrap();
+        let applied = house.settle(&theirs, staging, basis).await;
+        assert_eq!((applied.changes, applied.run.users.skipped), (0, 0), "{way}");
         assert_eq!(house.seen(&theirs).await, Seen::default(), "{way}");
     }
     assert_eq!(house.seen(&acme).await, org.seen());
@@ -201,10 +161,7 @@ async fn a_file_has_no_trace_of_the_run_before() {
     let other = house.directory("other").await;
     let (run, _, staging) = house.begin(&acme, Mode::Full).await;
     people(300).put(&*staging, house.clock_now()).await;
-    let failed = RunEnd::Failed {
-        failure: Failure::new(ErrorKind::Unavailable, "users", "", ""),
-        keeps_staging: false,
-    };
+    let failed = ending(ErrorKind::Unavailable, false);
     house
         .store
         .end_run(&house.tenant, &run, failed, RunFacts::default())
@@ -233,7 +190,7 @@ async fn a_run_after_a_larger_one_is_small_too() {
     people(400).put(&*staging, house.clock_now()).await;
     staging.flush().await.unwrap();
 
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
 }
 
 #[tokio::test]
@@ -254,17 +211,14 @@ async fn rows_that_can_not_be_moved_fail_the_run_which_still_tells_what_it_skipp
         matches!(refused, Err(StoreError::NotWritable { .. })),
         "{refused:?}"
     );
-    let failed = RunEnd::Failed {
-        failure: Failure::new(ErrorKind::Host, "staging", "", ""),
-        keeps_staging: true,
-    };
+    let failed = ending(ErrorKind::Host, true);
     let ended = house
         .store
         .end_run(&house.tenant, &run, failed, RunFacts::default())
         .await;
     assert_eq!(ended.unwrap().users.skipped, 1);
     fs::remove_dir(in_the_way).unwrap();
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
 }
 
 #[tokio::test]
@@ -305,7 +259,7 @@ async fn runs_6_3_a_run_that_lost_its_directory_makes_no_file() {
 
     assert!(staging.flush().await.is_err());
     drop(staging);
-    assert_eq!(staged_files(&house), 0);
+    assert_eq!(staged_files(&house), NONE);
 }
 
 /// Both wait for the one writer, and neither may wait for the other.

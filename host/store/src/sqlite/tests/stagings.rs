@@ -3,7 +3,7 @@
 use idsync_model::{Entity, MembersVersion, Mode, UnixMillis};
 
 use super::org::{FIRST, LAST, NEXT, Org, WHOLE, group, house, id, ids, user};
-use crate::{ListState, RunFacts, StagedCounts, StoreError};
+use crate::{ListState, StagedCounts, StoreError};
 
 #[tokio::test]
 async fn runs_1_6_of_two_answers_the_later_wins_and_the_first_version_stands() {
@@ -46,12 +46,7 @@ async fn runs_1_6_of_two_answers_the_later_wins_and_the_first_version_stands() {
         staging.put_groups(at(40, "fourth")).await.unwrap(),
         [ListState::Closed]
     );
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.settle(&acme, staging, basis).await;
 
     let seen = house.seen(&acme).await;
     assert_eq!(seen.users["ann"].display_name.as_deref(), Some("Anna"));
@@ -156,12 +151,7 @@ async fn a_listing_that_begins_again_drops_what_was_put_of_its_kind() {
         staging.put_groups(vec![(group("g"), true)]).await.unwrap(),
         [ListState::Closed]
     );
-    let plan = house
-        .store
-        .make_plan(&house.tenant, staging, basis)
-        .await
-        .unwrap();
-    house.store.apply(plan, RunFacts::default()).await.unwrap();
+    house.settle(&acme, staging, basis).await;
 
     let seen = house.seen(&acme).await;
     assert_eq!(seen.user_ids(), ["bob"]);

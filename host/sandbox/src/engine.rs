@@ -18,9 +18,8 @@ const STACK_BYTES: usize = 1 << 20;
 const FIBER_STACK_BYTES: usize = STACK_BYTES + (1 << 20);
 /// Memories of one component. Rust makes one; the other is for adapters of older toolchains.
 const MEMORIES: u32 = 2;
-/// Memory that a slot keeps for its next instance instead of giving it back to the system, in bytes: what a run of some
-/// thousand users takes. To overwrite it costs a third of what the system asks for taking it and giving it anew.
-const KEPT_BYTES: usize = 8 << 20;
+/// Memory that a slot keeps for its next instance instead of giving it back to the system, in bytes.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// Identifies the settings that machine code depends on, with the version of wasmtime.
 #[derive(Clone, Copy, PartialEq, Eq)]

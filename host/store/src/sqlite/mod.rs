@@ -48,6 +48,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use idsync_model::{Clock, RunId, Skip};
@@ -70,6 +71,8 @@ struct Shared {
     files: DataDir,
     clock: Arc<dyn Clock>,
     writer: Mutex<Connection>,
+    /// How many applies wait for it.
+    applies_waiting: AtomicUsize,
     /// Connections that only read.
     readers: Arc<Pool>,
     /// Connections that plan and apply what lies in a run's file.
@@ -124,6 +127,7 @@ impl SqliteStore {
                 files,
                 clock,
                 writer: Mutex::new(writer),
+                applies_waiting: AtomicUsize::new(0),
                 readers,
                 appliers,
                 small,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::{slice, thread};
 
@@ -396,8 +397,15 @@ impl Store for SqliteStore {
             let (mut writer, (applied, dropped)) = shared.with_rows(&plan.run, |store| {
                 // Whoever else writes in this process waits here, however long it takes, and not for a timeout of
                 // SQLite's: also until the journal is copied, because nobody could empty it meanwhile.
-                let writer = lock(&shared.writer);
-                Ok((writer, apply::apply(store, paths, &plan, &facts, &*shared.clock)?))
+                shared.applies_waiting.fetch_add(1, Ordering::SeqCst);
+                let mut writer = lock(&shared.writer);
+                shared.applies_waiting.fetch_sub(1, Ordering::SeqCst);
+                let applied = apply::apply(store, paths, &plan, &facts, &*shared.clock);
+                if applied.is_err() {
+                    // The one before may have left it to this one.
+                    feed_mark::settle(&mut writer);
+                }
+                Ok((writer, applied?))
             })?;
             thread::scope(|scope| {
                 if telling::is_large(&plan.summary) {
@@ -405,7 +413,10 @@ impl Store for SqliteStore {
                     // Where there is no thread, a later commit does it.
                     let _ = thread::Builder::new().spawn_scoped(scope, copy);
                 }
-                feed_mark::settle(&mut writer);
+                // Whoever is about to apply writes the mark anew.
+                if shared.applies_waiting.load(Ordering::SeqCst) == 0 {
+                    feed_mark::settle(&mut writer);
+                }
                 shared.drop_files(slice::from_ref(&plan.run));
                 shared.drop_files(&dropped);
             });

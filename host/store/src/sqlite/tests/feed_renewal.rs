@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use idsync_model::{FeedCursor, FeedId, SystemClock, TenantName};
+use idsync_model::{FeedCursor, FeedId, Mode, SystemClock, TenantName};
 use rusqlite::TransactionBehavior;
 
 use super::feed::number;
 use super::org::{House, Org, house, reopened};
 use crate::sqlite::connection::open_for_apply;
 use crate::sqlite::feed_mark;
-use crate::{PositionRefused, SqliteStore, StoreError};
+use crate::{PositionRefused, RunFacts, SqliteStore, StoreError};
 
 async fn feed(house: &House) -> FeedId {
     house.page(&number(0), 1).await.unwrap().feed
@@ -218,4 +218,31 @@ async fn runs_8_4_each_tenant_gets_a_feed_of_its_own_when_they_begin_anew() {
     let after = feeds(&house).await;
     assert_ne!(after[0], after[1]);
     assert!(before.iter().all(|feed| !after.contains(feed)));
+}
+
+/// Of applies that wait for each other, each leaves the mark to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_8_4_after_many_applies_at_once_only_the_store_as_it_is_is_known() {
+    let house = Arc::new(house());
+    for n in 0..5 {
+        let mut applies = Vec::new();
+        for place in 0..4 {
+            let directory = house.directory(&format!("acme-{n}-{place}")).await;
+            let org = Org::default().user("ann").user("bob");
+            let plan = house.plan(&directory, &org, Mode::Full).await.unwrap();
+            let house = Arc::clone(&house);
+            applies.push(tokio::spawn(async move {
+                house.store.apply(plan, RunFacts::default()).await
+            }));
+        }
+        for apply in applies {
+            apply.await.unwrap().unwrap();
+        }
+        let mark = fs::read_to_string(house.path().join("feed.mark")).unwrap();
+        let token: String = house
+            .raw()
+            .query_row("SELECT apply_token FROM store", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(mark, format!("{token}\n"));
+    }
 }

@@ -38,7 +38,7 @@ pub enum EngineError {
     Plugin(Box<Failure>),
     /// The run's end could not be stored. Nothing that readers see was changed; the next run records this one as
     /// failed.
-    #[error("{run} failed ({failure}), and this could not be stored; mend the store and sync again")]
+    #[error("{run} failed ({}), and this could not be stored; mend the store and sync again", .failure.summary)]
     Unrecorded {
         /// The run.
         run: RunId,

@@ -148,9 +148,8 @@ pub enum StoreError {
     },
     /// There is no held plan to answer.
     #[error(
-        "answering the plan of {run} is not possible, because the run is {} and not held; `idsync run list` shows the \
-         held ones",
-        .outcome.map_or("in progress", Outcome::as_str)
+        "{run} has no plan that waits for an answer, because it {}; `idsync run list` shows the runs that are held",
+        .outcome.map_or("is in progress".to_owned(), |outcome| format!("ended as {}", outcome.as_str()))
     )]
     NotHeld {
         /// The run.
@@ -168,7 +167,7 @@ pub enum StoreError {
     },
     /// A newer run took the place of a held one, and does more than that one would have.
     #[error(
-        "answering the plan of {run} is not possible, because {by} took its place; look at that one with \
+        "the plan of {run} can't be answered any more, because {by} took its place; look at that one with \
          `idsync run show {by}`"
     )]
     SupersededBy {

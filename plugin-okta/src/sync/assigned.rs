@@ -89,7 +89,7 @@ impl<H: Host> Run<'_, '_, H> {
         }
         if listing.was_shrunk {
             self.note(format!(
-                "Pages of {what} were too much for Okta and were read in smaller pieces."
+                "Pages of {what} were too large and were read in smaller pieces."
             ));
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::hints;
 use crate::host::{Host, HttpRequest, Method, SigningKey};
 use crate::link::encoded;
 use crate::model::TokenGrant;
+use crate::okta_error::PROOF_REFUSED;
 use crate::pace::Bucket;
 use crate::retry::{Step, Tries};
 
@@ -36,8 +37,6 @@ const FORCED_RENEWAL_EVERY: Duration = Duration::from_mins(5);
 /// Under this name the token endpoint's nonce is kept between runs: Okta's is good for days, and without one a run's first
 /// request for a token is only told it.
 const MEMORY: &str = "token-nonce";
-/// How Okta says that a proof is not good, whatever is wrong with it.
-const PROOF_REFUSED: &str = "invalid_dpop_proof";
 /// A longer nonce is not kept, so that the memory stays within its bounds.
 const MOST_KEPT_BYTES: usize = 512;
 /// An assertion whose time was off by more than this is signed once more in the time that the answer told.

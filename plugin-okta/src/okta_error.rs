@@ -5,6 +5,9 @@ use serde::Deserialize;
 
 use crate::host::Headers;
 
+/// How Okta says that a proof is not good, whatever is wrong with it (RFC 9449, section 12.2).
+pub const PROOF_REFUSED: &str = "invalid_dpop_proof";
+
 /// No more of Okta's text is shown.
 const MAX_TEXT_CHARS: usize = 300;
 

@@ -8,7 +8,7 @@ use crate::client::{Answer, Client};
 use crate::failure::{ErrorKind, Failure};
 use crate::hints;
 use crate::host::{Host, TransportError};
-use crate::okta_error::{OktaError, shown};
+use crate::okta_error::{OktaError, PROOF_REFUSED, shown};
 use crate::pace::{Bucket, Pace, RateLimit, is_about_concurrency};
 
 /// Each request is sent again this often.
@@ -121,7 +121,7 @@ impl Tries {
             if error.is("use_dpop_nonce") {
                 return self.answer_challenge(client, &answer, &error);
             }
-            if error.is("invalid_dpop_proof") {
+            if error.is(PROOF_REFUSED) {
                 return self.prove_again(client, &answer, &error).await;
             }
         }

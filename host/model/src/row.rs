@@ -19,6 +19,9 @@ pub enum Entity {
 }
 
 impl Entity {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::User, Self::Group, Self::Membership];
+
     /// The word for many of them.
     pub fn plural(self) -> &'static str {
         match self {

@@ -330,7 +330,7 @@ proptest! {
         let plan = PlannedDeletions { users: kinds[0], groups: kinds[1], memberships: kinds[2], moved };
         let set = DeleteLimits { users: limits[0], groups: limits[1], memberships: limits[2] };
         let reasons = check(&plan, &set);
-        for (kind, limit) in [Entity::User, Entity::Group, Entity::Membership].into_iter().zip(limits) {
+        for (kind, limit) in Entity::ALL.into_iter().zip(limits) {
             let of_kind: Vec<_> = reasons.iter().filter(|reason| reason.kind == kind).collect();
             let moves = of_kind.iter().filter(|reason| reason.rule == HoldRule::Moved).count();
             prop_assert!(moves <= 1 && of_kind.len() - moves <= 1, "{:?}", of_kind);

@@ -404,7 +404,7 @@ pub struct ServeArguments {
 fn max_delete(text: &str) -> Result<(Entity, DeleteLimit), String> {
     let expected = "expected KIND=LIMIT, such as users=5%, groups=50, memberships=off or users=default";
     let (kind, limit) = text.split_once('=').ok_or(expected)?;
-    let kind = [Entity::User, Entity::Group, Entity::Membership]
+    let kind = Entity::ALL
         .into_iter()
         .find(|known| known.plural() == kind)
         .ok_or_else(|| format!("`{kind}` is none of users, groups, memberships; {expected}"))?;

@@ -11,7 +11,7 @@ use super::sync::{counts_table, outcome_lines, what_would_go};
 use crate::app::App;
 use crate::error::CommandError;
 use crate::operation::held::{self, ApprovedView, CancelView};
-use crate::operation::run::{self, Deletion, KINDS, RunLine, RunView, Totals};
+use crate::operation::run::{self, Deletion, RunLine, RunView, Totals};
 
 pub async fn run(app: &App, command: RunCommand, output: Output) -> Result<u8, CommandError> {
     match command {
@@ -164,7 +164,7 @@ fn show_text(view: &RunView) -> String {
         text.push('\n');
         text.push_str(&outcome_lines(report));
     }
-    for kind in KINDS {
+    for kind in Entity::ALL {
         text.push_str(&deletions_text(view, kind));
     }
     let is_known = !view.would_delete.is_empty() || view.would_delete_total == Totals::default();
@@ -203,14 +203,19 @@ fn deletions_text(view: &RunView, kind: Entity) -> String {
     text.push_str(&table(headings, rows.iter().map(|row| deletion(row))));
     text.push('\n');
     let more = total.saturating_sub(rows.len() as u64);
-    if more > 0 {
-        let _ = writeln!(
-            text,
-            "… and {more} more: `idsync run show {} --all` lists them too.",
-            view.line.run
-        );
-    }
+    text.push_str(&more_text(view, more));
     text
+}
+
+/// Says that a list was cut.
+fn more_text(view: &RunView, more: u64) -> String {
+    if more == 0 {
+        return String::new();
+    }
+    format!(
+        "… and {more} more: `idsync run show {} --all` lists them too.\n",
+        view.line.run
+    )
 }
 
 fn deletion(row: &Deletion) -> [String; 4] {
@@ -241,13 +246,7 @@ fn skipped_text(view: &RunView) -> String {
         ));
         text.push('\n');
     }
-    if view.skipped_cut > 0 {
-        let _ = writeln!(
-            text,
-            "… and {} more: `idsync run show {} --all` lists them too.",
-            view.skipped_cut, view.line.run
-        );
-    }
+    text.push_str(&more_text(view, view.skipped_cut as u64));
     if view.skipped_unkept > 0 {
         let beside = if view.skipped.is_empty() { "" } else { "… and " };
         let _ = writeln!(

@@ -11,9 +11,6 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::CommandError;
 
-/// The kinds of rows, in the order in which they are listed.
-pub const KINDS: [Entity; 3] = [Entity::User, Entity::Group, Entity::Membership];
-
 /// A run as a list shows it.
 #[derive(Debug, Serialize)]
 pub struct RunLine {
@@ -171,7 +168,7 @@ pub async fn show(app: &App, run: &str, limit: Option<u32>) -> Result<RunView, C
     let is_held = record.outcome == Some(Outcome::Held);
     let mut would_delete = Vec::new();
     if is_held {
-        for kind in KINDS {
+        for kind in Entity::ALL {
             let rows = app
                 .store()
                 .planned_rows(app.tenant(), &run, kind, Operation::Delete, limit)

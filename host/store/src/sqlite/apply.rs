@@ -1,23 +1,68 @@
 //! Applies a plan: all of it in one transaction, or nothing.
 
+use std::sync::atomic::Ordering;
+use std::{slice, thread};
+
 use idsync_model::{Clock, Outcome, RunId, StoredCounts, UnixMillis};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params};
 
 use super::block::Block;
+use super::connection::copy_journal;
 use super::pool::Lent;
 use super::runs::{self, Ending};
 use super::scope::{self, RunScope};
 use super::telling::{self, Paths};
 use super::word::{signed, unsigned};
-use super::{hold, recent};
+use super::{Shared, feed_mark, hold, lock, recent};
 use crate::{Applied, AppliedCounts, Plan, PlanSummary, PlannedCounts, RunFacts, StoreError};
 
 /// So many users are written at a time, and then what readers were told meanwhile.
 const PIECE: i64 = if cfg!(test) { 2 } else { 4_096 };
 
+/// Applies a plan, and sees to what follows its commit.
+pub(super) fn apply(shared: &Shared, plan: &Plan, facts: &RunFacts) -> Result<Applied, StoreError> {
+    let paths = Paths {
+        store: &shared.files.database(),
+        run_file: &shared.files.staging(&plan.run),
+    };
+    let is_large = telling::is_large(&plan.summary);
+    // A run that has ended has no rows any more; which of the two it is, is what the caller wants to know.
+    present(&lock(&shared.writer), plan)?;
+    if is_large {
+        shared.spill(&plan.run)?;
+    }
+    let (mut writer, (applied, dropped)) = shared.with_rows(&plan.run, |store| {
+        // Whoever else writes in this process waits here, however long it takes, and not for a timeout of SQLite's: also
+        // until the journal is copied, because nobody could empty it meanwhile.
+        shared.applies_waiting.fetch_add(1, Ordering::SeqCst);
+        let mut writer = lock(&shared.writer);
+        shared.applies_waiting.fetch_sub(1, Ordering::SeqCst);
+        let applied = commit(store, paths, plan, facts, &*shared.clock);
+        if applied.is_err() {
+            // The one before may have left it to this one.
+            feed_mark::settle(&mut writer);
+        }
+        Ok((writer, applied?))
+    })?;
+    thread::scope(|scope| {
+        if is_large {
+            let copy = || copy_journal(paths.store);
+            // Where there is no thread, a later commit does it.
+            let _ = thread::Builder::new().spawn_scoped(scope, copy);
+        }
+        // Whoever is about to apply writes the mark anew.
+        if shared.applies_waiting.load(Ordering::SeqCst) == 0 {
+            feed_mark::settle(&mut writer);
+        }
+        shared.drop_files(slice::from_ref(&plan.run));
+        shared.drop_files(&dropped);
+    });
+    Ok(applied)
+}
+
 /// Applies a plan that lies beside the store. Returns besides the runs whose files can go. The mark beside the store is
 /// to be settled, and of a large plan the journal is to be copied.
-pub(super) fn apply(
+fn commit(
     store: &mut Lent,
     paths: Paths<'_>,
     plan: &Plan,

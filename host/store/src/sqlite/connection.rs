@@ -8,7 +8,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, named_params};
 use rusqlite_migration::{M, Migrations};
 
 use super::files::{DataDir, make_private};
-use super::word::damaged;
 use super::{feed_mark, to_version_4};
 use crate::StoreError;
 
@@ -117,7 +116,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection for one apply: a commit is on the disk when it returns.
+/// A connection for plans and applies: a commit is on the disk when it returns.
 pub(super) fn open_for_apply(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -167,22 +166,6 @@ pub(super) fn attach(connection: &Connection, path: &Path, cache_kib: i64) -> Re
         named_params! { ":path": path.to_string_lossy() },
     )?;
     connection.pragma_update(Some("beside"), "cache_size", -cache_kib)?;
-    Ok(())
-}
-
-/// Makes the store visible beside a run's file. A table of the file that is called like one of the store's would be taken
-/// for it: only a forged file has one.
-pub(super) fn attach_store(run_file: &Connection, store: &Path, cache_kib: i64) -> Result<(), StoreError> {
-    const SHADOWS: &str = "
-        SELECT EXISTS (
-            SELECT 1
-            FROM main.sqlite_schema AS m
-            JOIN beside.sqlite_schema AS b ON lower(b.name) = lower(m.name)
-        )";
-    attach(run_file, store, cache_kib)?;
-    if run_file.query_row(SHADOWS, [], |row| row.get(0))? {
-        return Err(damaged("a run's file"));
-    }
     Ok(())
 }
 

@@ -142,17 +142,18 @@ const BESIDE: [&str; 4] = ["-journal", "-wal", "-shm", UNFINISHED];
 
 /// Whether a journal lies beside a database file: who opens it would change the file first.
 pub(super) fn has_journal(path: &Path) -> bool {
-    BESIDE.iter().any(|suffix| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        fs::symlink_metadata(name).is_ok()
-    })
+    let is_there = |suffix: &&str| fs::symlink_metadata(with_suffix(path, suffix)).is_ok();
+    BESIDE.iter().any(is_there)
 }
 
 /// Where a database file lies until all of it is written.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
+    with_suffix(path, UNFINISHED)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(UNFINISHED);
+    name.push(suffix);
     name.into()
 }
 
@@ -183,9 +184,7 @@ fn run_of(name: &str) -> Option<RunId> {
 /// and harms nothing.
 pub(super) fn remove_database(path: &Path) {
     for suffix in [""].into_iter().chain(BESIDE) {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
+        match fs::remove_file(with_suffix(path, suffix)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use std::slice;
 use std::time::Duration;
 
 use idsync_model::{Held, Outcome, RunId, UnixMillis};
@@ -10,10 +11,12 @@ use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBeh
 use sha2::{Digest, Sha256};
 
 use super::apply::present;
+use super::connection::open_run_file;
 use super::files::{DataDir, has_journal};
 use super::runs::{self, Ending};
 use super::scope::RunScope;
 use super::word::{json, milliseconds};
+use super::{Shared, lock};
 use crate::{AppliedCounts, Plan, RunFacts, RunRecord, StoreError};
 
 /// How long a plan that was superseded is kept, and how many of a directory: by then whoever has seen it looks again.
@@ -64,8 +67,49 @@ fn digest(path: &Path) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// Ends a run as held. An older held run of the directory is superseded. Returns besides the runs whose files can go.
+/// Keeps a plan, and ends its run as held. One that goes stale meanwhile can be made anew.
 pub(super) fn hold(
+    shared: &Shared,
+    plan: &Plan,
+    reasons: &Held,
+    facts: &RunFacts,
+) -> Result<RunRecord, StoreError> {
+    present(&lock(&shared.writer), plan)?;
+    shared.spill(&plan.run)?;
+    let skips = {
+        let file = open_run_file(&shared.files.staging(&plan.run))?;
+        runs::staged_skips(&file)?
+    };
+    let digest = keep_file(&shared.files, &plan.run)?;
+    let now = shared.clock.now();
+    let ended = end_as_held(
+        &mut lock(&shared.writer),
+        plan,
+        reasons,
+        facts,
+        &digest,
+        &skips,
+        now,
+    );
+    match ended {
+        Ok((record, dropped)) => {
+            shared.forget_staging(&plan.run);
+            shared.drop_files(&dropped);
+            Ok(record)
+        }
+        Err(stale @ StoreError::Stale { .. }) => {
+            give_back(&shared.files, &plan.run)?;
+            Err(stale)
+        }
+        Err(error) => {
+            shared.drop_files(slice::from_ref(&plan.run));
+            Err(error)
+        }
+    }
+}
+
+/// Ends a run as held. An older held run of the directory is superseded. Returns besides the runs whose files can go.
+fn end_as_held(
     connection: &mut Connection,
     plan: &Plan,
     reasons: &Held,

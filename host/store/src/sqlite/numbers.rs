@@ -45,7 +45,7 @@ impl Numbers {
         while let Some(row) = all.next()? {
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
             if numbers.kept.find(id).is_some() || row.get::<_, i64>(1)? != number_of(numbers.kept.add(id)) {
-                return Err(damaged("the number of a user in a run's file"));
+                return Err(no_such_person());
             }
         }
         numbers.index_where_full(file)?;
@@ -69,9 +69,7 @@ impl Numbers {
             .query_row([external_id], |row| row.get(0))
             .optional()?;
         match found {
-            Some(number) if !(1..=MOST).contains(&number) => {
-                Err(damaged("the number of a user in a run's file"))
-            }
+            Some(number) if !(1..=MOST).contains(&number) => Err(no_such_person()),
             found => Ok(found),
         }
     }
@@ -126,7 +124,12 @@ pub(super) fn people(file: &Connection) -> Result<usize, StoreError> {
     const LAST: &str = "SELECT coalesce(max(person_no), 0) FROM staged_person";
     let last: i64 = file.prepare_cached(LAST)?.query_row([], |row| row.get(0))?;
     let people = usize::try_from(last).ok().filter(|_| last <= MOST);
-    people.ok_or_else(|| damaged("the number of a user in a run's file"))
+    people.ok_or_else(no_such_person)
+}
+
+/// Only a damaged file has a number that it gave to nobody.
+pub(super) fn no_such_person() -> StoreError {
+    damaged("the number of a user in a run's file")
 }
 
 /// Kept ids have their numbers in the order in which they were kept.

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::{slice, thread};
 
 use async_trait::async_trait;
 use idsync_model::{
@@ -12,11 +10,10 @@ use idsync_model::{
     Operation, RunId, Settings, Skip, TenantName,
 };
 
-use super::telling::{self, Paths};
 use super::{SqliteStore, lock};
 use super::{
-    apply, approval, backup, connection, directories, export, feed, feed_mark, hold, leases, planner, purge,
-    removal, resuming, rotation, runs, schedules, scope, small, tenants, vault,
+    apply, approval, backup, directories, export, feed, hold, leases, planner, purge, removal, resuming,
+    rotation, runs, schedules, scope, small, tenants, vault,
 };
 use crate::{
     Applied, Approved, ChangePage, Directory, ExportSink, GroupRead, Lease, Memory, NewDirectory, NewKey,
@@ -384,83 +381,13 @@ impl Store for SqliteStore {
     }
 
     async fn apply(&self, plan: Plan, facts: RunFacts) -> Result<Applied, StoreError> {
-        self.beside(move |shared| {
-            let paths = Paths {
-                store: &shared.files.database(),
-                run_file: &shared.files.staging(&plan.run),
-            };
-            // A run that has ended has no rows any more; which of the two it is, is what the caller wants to know.
-            apply::present(&lock(&shared.writer), &plan)?;
-            if telling::is_large(&plan.summary) {
-                shared.spill(&plan.run)?;
-            }
-            let (mut writer, (applied, dropped)) = shared.with_rows(&plan.run, |store| {
-                // Whoever else writes in this process waits here, however long it takes, and not for a timeout of
-                // SQLite's: also until the journal is copied, because nobody could empty it meanwhile.
-                shared.applies_waiting.fetch_add(1, Ordering::SeqCst);
-                let mut writer = lock(&shared.writer);
-                shared.applies_waiting.fetch_sub(1, Ordering::SeqCst);
-                let applied = apply::apply(store, paths, &plan, &facts, &*shared.clock);
-                if applied.is_err() {
-                    // The one before may have left it to this one.
-                    feed_mark::settle(&mut writer);
-                }
-                Ok((writer, applied?))
-            })?;
-            thread::scope(|scope| {
-                if telling::is_large(&plan.summary) {
-                    let copy = || connection::copy_journal(paths.store);
-                    // Where there is no thread, a later commit does it.
-                    let _ = thread::Builder::new().spawn_scoped(scope, copy);
-                }
-                // Whoever is about to apply writes the mark anew.
-                if shared.applies_waiting.load(Ordering::SeqCst) == 0 {
-                    feed_mark::settle(&mut writer);
-                }
-                shared.drop_files(slice::from_ref(&plan.run));
-                shared.drop_files(&dropped);
-            });
-            Ok(applied)
-        })
-        .await
+        self.beside(move |shared| apply::apply(shared, &plan, &facts))
+            .await
     }
 
     async fn hold(&self, plan: Plan, reasons: Held, facts: RunFacts) -> Result<RunRecord, StoreError> {
-        self.beside(move |shared| {
-            apply::present(&lock(&shared.writer), &plan)?;
-            shared.spill(&plan.run)?;
-            let skips = {
-                let file = connection::open_run_file(&shared.files.staging(&plan.run))?;
-                runs::staged_skips(&file)?
-            };
-            let digest = hold::keep_file(&shared.files, &plan.run)?;
-            let now = shared.clock.now();
-            let held = hold::hold(
-                &mut lock(&shared.writer),
-                &plan,
-                &reasons,
-                &facts,
-                &digest,
-                &skips,
-                now,
-            );
-            match held {
-                Ok((record, dropped)) => {
-                    shared.forget_staging(&plan.run);
-                    shared.drop_files(&dropped);
-                    Ok(record)
-                }
-                Err(stale @ StoreError::Stale { .. }) => {
-                    hold::give_back(&shared.files, &plan.run)?;
-                    Err(stale)
-                }
-                Err(error) => {
-                    shared.drop_files(&[plan.run]);
-                    Err(error)
-                }
-            }
-        })
-        .await
+        self.beside(move |shared| hold::hold(shared, &plan, &reasons, &facts))
+            .await
     }
 
     async fn approve(

@@ -276,7 +276,7 @@ fn read_left(path: &Path) -> Result<Option<Left>, StoreError> {
     let file = open_run_file_within(path, CLOSING_TIMEOUT)?;
     // A writer that lives holds the file from its begin to its end.
     file.execute_batch("BEGIN EXCLUSIVE")?;
-    if !run_file::is_ours(&file)? {
+    if !run_file::is_of_this_version(&file)? {
         return Ok(None);
     }
     let mut statement = file.prepare_cached(READ)?;

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::connection::PAGE_BYTES;
 use super::files::{make_private, unfinished};
 use super::numbers;
+use super::word::damaged;
 use crate::StoreError;
 
 /// Of the tables in a run's file: what a program of before left with other ones is not gone on from. It goes up with each
@@ -39,9 +40,9 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         })
 }
 
-/// Whether its tables are those of this program, and nothing else is in it: a forged file may have a view in the place of
-/// a table, or a trigger that writes what nobody has put.
-pub(super) fn is_ours(file: &Connection) -> Result<bool, StoreError> {
+/// Whether its tables are those of this program. Errs where anything else is in it: a forged file may have a view in the
+/// place of a table, a trigger that writes what nobody has put, or a table that is called like one of the store's.
+pub(super) fn is_of_this_version(file: &Connection) -> Result<bool, StoreError> {
     static SCHEMA: OnceLock<Vec<Item>> = OnceLock::new();
     let version: i64 = file.query_row("PRAGMA main.user_version", [], |row| row.get(0))?;
     if version != VERSION {
@@ -55,7 +56,11 @@ pub(super) fn is_ours(file: &Connection) -> Result<bool, StoreError> {
         let whole = schema(&whole)?;
         SCHEMA.get_or_init(|| whole)
     };
-    Ok(schema(file)?.iter().all(|item| ours.contains(item)))
+    if schema(file)?.iter().all(|item| ours.contains(item)) {
+        Ok(true)
+    } else {
+        Err(damaged("a run's file"))
+    }
 }
 
 /// A table or an index: what it is, its name, the table that it is of, and how it was made.

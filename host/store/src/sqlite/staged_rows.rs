@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 use super::numbers;
-use super::word::{damaged, signed};
+use super::word::signed;
 use crate::StoreError;
 
 /// The row of each who was put, by person number; 0 for none. Rows are counted up from 1. Those of users who were left out
@@ -28,12 +28,9 @@ impl StagedRows {
         let mut all = all.query([])?;
         while let Some(row) = all.next()? {
             let (person_no, row_no): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let row_no = u32::try_from(row_no).ok().filter(|row_no| *row_no > 0);
-            let (true, Some(row_no)) = ((1..=people).contains(&person_no), row_no) else {
-                return Err(damaged("the number of a user in a run's file"));
-            };
-            if *rows.of_person(person_no) != 0 {
-                return Err(damaged("the number of a user in a run's file"));
+            let row_no = u32::try_from(row_no).unwrap_or(0);
+            if !(1..=people).contains(&person_no) || row_no == 0 || *rows.of_person(person_no) != 0 {
+                return Err(numbers::no_such_person());
             }
             rows.last = row_no;
             *rows.of_person(person_no) = row_no;

@@ -4,7 +4,7 @@
 use roaring::RoaringTreemap;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, named_params};
 
-use super::super::word::damaged;
+use super::super::numbers::no_such_person;
 use super::super::{key_set, numbers};
 use crate::StoreError;
 
@@ -213,11 +213,6 @@ impl Met {
             is_live: self.is_live,
         })
     }
-}
-
-/// Only a damaged file has a number that it gave to nobody.
-fn no_such_person() -> StoreError {
-    damaged("the number of a user in a run's file")
 }
 
 /// Writes the plan's rows of users who are known.

@@ -7,7 +7,7 @@ use idsync_model::{DeleteReason, Entity, ExternalId, Operation};
 use roaring::RoaringTreemap;
 use rusqlite::{Connection, named_params};
 
-use super::super::connection::{attach, attach_store, open_run_file};
+use super::super::connection::{attach, open_run_file};
 use super::super::word::{operation_number, reason, signed, unreadable};
 use super::super::{key_set, run_file};
 use crate::{PlannedRow, StoreError};
@@ -22,10 +22,10 @@ pub(in super::super) fn rows(
 ) -> Result<Vec<PlannedRow>, StoreError> {
     let connection = open_run_file(run_file)?;
     connection.pragma_update(None, "query_only", true)?;
-    attach_store(&connection, store, 4_096)?;
     if !has_plan(&connection)? {
         return Ok(Vec::new());
     }
+    attach(&connection, store, 4_096)?;
     let statement = match kind {
         Entity::User => include_str!("../sql/plan/rows_users.sql"),
         Entity::Group => include_str!("../sql/plan/rows_groups.sql"),
@@ -37,7 +37,8 @@ pub(in super::super) fn rows(
 /// Whether the file has a plan, and one of this version. An earlier one is stale.
 fn has_plan(run_file: &Connection) -> Result<bool, StoreError> {
     const HAS: &str = "SELECT EXISTS (SELECT 1 FROM main.plan_head)";
-    Ok(run_file::is_ours(run_file)? && run_file.prepare_cached(HAS)?.query_row([], |row| row.get(0))?)
+    Ok(run_file::is_of_this_version(run_file)?
+        && run_file.prepare_cached(HAS)?.query_row([], |row| row.get(0))?)
 }
 
 fn id(text: String) -> Result<ExternalId, StoreError> {
